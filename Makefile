@@ -1,0 +1,50 @@
+# Downhaul: `make help` lists what there is. Nothing is needed beforehand but make and Python 3.11 or newer.
+SHELL := /bin/bash
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+STAMP := $(VENV)/.installed
+export DOWNHAUL_DATA_DIR ?= $(CURDIR)/.data
+
+.DEFAULT_GOAL := help
+.PHONY: help setup redis chromium run test check format lock bench clean
+
+help: ## List the targets
+	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
+
+setup: $(STAMP) ## Make .venv with everything that is needed to run and test
+
+$(STAMP): requirements-dev.txt pyproject.toml sdk/pyproject.toml
+	@PYTHON="$(PYTHON)" bash deploy/setup.sh venv "$(VENV)"
+	@touch $@
+
+redis: ## Find a Redis server on this machine, or install one with the system's package manager
+	@bash deploy/setup.sh redis
+
+run: setup redis ## Bring up the service with embedded Redis, demo data and two demo microservices
+	@exec $(BIN)/downhaul-server demo
+
+test: setup redis ## Run every test
+	$(BIN)/python -m pytest
+
+check: setup ## Format, lint, types and import contracts
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+format: setup ## Put the code into its one format
+	$(BIN)/ruff format .
+	$(BIN)/ruff check --fix .
+
+bench: setup redis ## Measure the engine and the SDK against their floor; PEERS=1 adds other vendors' SDKs
+	$(BIN)/python bench/engine.py $(if $(PEERS),--peers,)
+
+lock: ## Write the locked requirements anew (needs uv)
+	uv pip compile pyproject.toml sdk/pyproject.toml --extra embedded --universal --python-version 3.11 \
+	  --generate-hashes --no-emit-index-url --no-header --no-emit-package downhaul -o requirements.txt
+	uv pip compile pyproject.toml sdk/pyproject.toml --group dev --extra embedded --universal --python-version 3.11 \
+	  --generate-hashes --no-emit-index-url --no-header --no-emit-package downhaul -o requirements-dev.txt
+
+clean: ## Remove what the other targets made, demo data included
+	rm -rf $(VENV) .data .pytest_cache .mypy_cache .ruff_cache .hypothesis dist bench/results

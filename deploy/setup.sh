@@ -1,0 +1,40 @@
+#!/usr/bin/env bash
+# Set-up steps shared by the Makefile: `setup.sh venv DIR` and `setup.sh redis`. Both are idempotent.
+set -euo pipefail
+cd "$(dirname "$0")/.."
+
+as_root() { if [ "$(id -u)" = 0 ]; then "$@"; elif command -v sudo >/dev/null; then sudo -n "$@"; else return 1; fi; }
+
+# Install the first name that this system's package manager knows its package by: install APT DNF APK BREW
+install() {
+  if command -v apt-get >/dev/null; then
+    as_root apt-get update -qq && as_root env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends "$1"
+  elif command -v dnf >/dev/null; then as_root dnf install -y -q "$2"
+  elif command -v apk >/dev/null; then as_root apk add -q "$3"
+  elif command -v brew >/dev/null; then brew install -q "$4"
+  else return 1; fi
+}
+
+venv() {
+  local dir=$1 python=${PYTHON:-python3}
+  "$python" -c 'import sys; sys.exit(sys.version_info < (3, 11))' || {
+    echo "Downhaul needs Python 3.11 or newer; '$python' is $("$python" -V 2>&1). Name another: make PYTHON=python3.12 ..." >&2
+    exit 1
+  }
+  if ! "$python" -c 'import ensurepip, venv' 2>/dev/null; then
+    echo "This Python lacks venv; installing it with the system's package manager" >&2
+    install python3-venv python3 py3-virtualenv python >&2
+  fi
+  [ -x "$dir/bin/python" ] && "$dir/bin/python" -V >/dev/null 2>&1 || "$python" -m venv --clear "$dir"
+  "$dir/bin/python" -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements-dev.txt
+  "$dir/bin/python" -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e ./sdk -e .
+}
+
+redis() {
+  if command -v redis-server >/dev/null || command -v valkey-server >/dev/null; then return; fi
+  echo "No redis-server on this machine; installing one with the system's package manager" >&2
+  install redis-server redis redis redis >&2 && return
+  echo "Could not install a Redis server; the one that the 'embedded' extra ships is used where it exists" >&2
+}
+
+"$@"
