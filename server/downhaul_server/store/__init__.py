@@ -1,0 +1,37 @@
+"""The store: Redis holds it, every process keeps all of it in memory, one Lua script commits, one log gives the order.
+
+Nothing here knows what a flag is (documents are JSON under an address), and nobody else talks to Redis.
+"""
+
+from downhaul_server.store.board import Board
+from downhaul_server.store.commits import Change, Commit, Committed, Entry
+from downhaul_server.store.embedded import Embedded, EmbeddedError
+from downhaul_server.store.errors import (
+    Conflict,
+    OperationReused,
+    Stale,
+    StoreDiverged,
+    StoreError,
+    StoreUnavailable,
+)
+from downhaul_server.store.store import Store
+from downhaul_server.store.view import Document, View
+
+__all__ = [
+    "Board",
+    "Change",
+    "Commit",
+    "Committed",
+    "Conflict",
+    "Document",
+    "Embedded",
+    "EmbeddedError",
+    "Entry",
+    "OperationReused",
+    "Stale",
+    "Store",
+    "StoreDiverged",
+    "StoreError",
+    "StoreUnavailable",
+    "View",
+]

@@ -1,0 +1,221 @@
+"""Every setting of the server: read once from the environment, checked at start, immutable afterwards.
+
+A setting is an environment variable; an empty one counts as absent. A secret may come from a file instead (`NAME_FILE`).
+A wrong value raises `SettingsError`, which names the variable and what was expected, so a typo never starts a server.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import secrets
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import TypeVar
+from urllib.parse import urlsplit
+
+T = TypeVar("T")
+
+LOG_LEVELS = ("debug", "info", "warning", "error", "critical")
+LOG_FORMATS = ("json", "console")
+ENVIRONMENT_KEY = re.compile(r"[a-z0-9][a-z0-9-]{0,62}")
+TOKEN_PREFIX = "dh_admin_"  # noqa: S105 - says what the secret is to whoever finds one in a log
+
+
+class SettingsError(ValueError):
+    """A setting is wrong. The text names the variable and what was expected; it never repeats a secret."""
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """What the server was told. Build it with `Settings.from_environment()`; `prepare()` then readies the data folder."""
+
+    data_dir: Path
+    """DOWNHAUL_DATA_DIR: checkpoint, embedded Redis and generated token live here; private (0700)."""
+    host: str = "127.0.0.1"
+    """DOWNHAUL_BIND before the last colon; an IPv6 address without its brackets."""
+    port: int = 8080
+    """DOWNHAUL_BIND after the last colon; 0 lets the system choose."""
+    redis_url: str | None = field(default=None, repr=False)
+    """DOWNHAUL_REDIS_URL(_FILE): redis://, rediss:// or unix://. None: run the embedded Redis."""
+    admin_token: str | None = field(default=None, repr=False)
+    """DOWNHAUL_ADMIN_TOKEN(_FILE): the bootstrap administrator's token. Never None after `prepare()`."""
+    workers: int = 2
+    """DOWNHAUL_WORKERS: server processes, 1 to 64."""
+    default_environment: str = "production"
+    """DOWNHAUL_DEFAULT_ENVIRONMENT: where a kill lands when neither it nor its token names an environment."""
+    log_level: str = "info"
+    """DOWNHAUL_LOG_LEVEL: debug, info, warning, error or critical."""
+    log_format: str = "json"
+    """DOWNHAUL_LOG_FORMAT: json (one object a line) or console (for people)."""
+    redis_replicas: int = 0
+    """DOWNHAUL_REDIS_REPLICAS: how many replicas a write waits for, 0 to 16."""
+    max_body_bytes: int = 1024 * 1024
+    """DOWNHAUL_MAX_BODY_BYTES: the largest request body that is read, 1 KiB to 64 MiB."""
+
+    @property
+    def bind(self) -> str:
+        """`host:port`, as gunicorn takes it (an IPv6 host in brackets)."""
+        return f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}"
+
+    @classmethod
+    def from_environment(cls, environ: Mapping[str, str] = os.environ) -> Settings:
+        """Read and check all settings. Raises SettingsError for the first wrong one. Touches no folder.
+
+        Variables that start with DOWNHAUL_ and are not the server's (the SDK has its own) are left alone.
+        """
+        source = _Source(environ)
+        host, port = source.read("DOWNHAUL_BIND", _address, ("127.0.0.1", 8080))
+        return cls(
+            data_dir=source.read("DOWNHAUL_DATA_DIR", _folder, None) or _default_data_dir(environ),
+            host=host,
+            port=port,
+            redis_url=source.secret("DOWNHAUL_REDIS_URL", _redis_url),
+            admin_token=source.secret("DOWNHAUL_ADMIN_TOKEN", _token),
+            workers=source.read("DOWNHAUL_WORKERS", _integer(1, 64), 2),
+            default_environment=source.read("DOWNHAUL_DEFAULT_ENVIRONMENT", _environment_key, "production"),
+            log_level=source.read("DOWNHAUL_LOG_LEVEL", _one_of(LOG_LEVELS), "info"),
+            log_format=source.read("DOWNHAUL_LOG_FORMAT", _one_of(LOG_FORMATS), "json"),
+            redis_replicas=source.read("DOWNHAUL_REDIS_REPLICAS", _integer(0, 16), 0),
+            max_body_bytes=source.read("DOWNHAUL_MAX_BODY_BYTES", _integer(1024, 64 * 1024 * 1024), 1024 * 1024),
+        )
+
+    def prepare(self) -> Settings:
+        """Make the data folder (private) and, where no admin token is set, read or generate `<data>/admin-token`.
+
+        Returns settings whose `admin_token` is set. Idempotent, and safe when several processes do it at once.
+        Raises SettingsError when the folder cannot be made or written.
+        """
+        try:
+            self.data_dir.mkdir(parents=True, exist_ok=True, mode=0o700)
+            self.data_dir.chmod(0o700)
+            return self if self.admin_token else replace(self, admin_token=_generated_token(self.admin_token_file))
+        except OSError as error:
+            raise SettingsError(
+                f"DOWNHAUL_DATA_DIR: expected a folder that can be made and written, {self.data_dir} is not: "
+                f"{error.strerror or error}"
+            ) from error
+
+    @property
+    def admin_token_file(self) -> Path:
+        """Where a generated admin token is kept (mode 0600); absent when the token was set."""
+        return self.data_dir / "admin-token"
+
+
+class _Source:
+    """The environment, read by name; every error names the variable."""
+
+    def __init__(self, environ: Mapping[str, str]) -> None:
+        self._environ = environ
+
+    def read(self, name: str, parse: Callable[[str], T], default: T) -> T:
+        text = self._environ.get(name, "").strip()
+        return _parsed(name, text, parse) if text else default
+
+    def secret(self, name: str, parse: Callable[[str], T]) -> T | None:
+        """`NAME`, or the content of the file that `NAME_FILE` names; both at once is an error."""
+        text, path = self._environ.get(name, "").strip(), self._environ.get(f"{name}_FILE", "").strip()
+        if text and path:
+            raise SettingsError(f"{name} and {name}_FILE are both set: expected one of them")
+        if path:
+            return _parsed(f"{name}_FILE", _content(f"{name}_FILE", Path(path)), parse)
+        return _parsed(name, text, parse) if text else None
+
+
+def _parsed(name: str, text: str, parse: Callable[[str], T]) -> T:
+    try:
+        return parse(text)
+    except ValueError as error:
+        raise SettingsError(f"{name}: {error}") from error
+
+
+def _content(name: str, path: Path) -> str:
+    try:
+        text = path.read_text(encoding="utf-8").strip()
+    except (OSError, UnicodeDecodeError) as error:
+        reason = error.strerror if isinstance(error, OSError) else "it is not UTF-8 text"
+        raise SettingsError(f"{name}: expected a file that can be read, {path} cannot: {reason}") from error
+    if not text:
+        raise SettingsError(f"{name}: expected a file with a value in it, {path} is empty")
+    return text
+
+
+def _address(text: str) -> tuple[str, int]:
+    match = re.fullmatch(r"(?:\[([0-9A-Fa-f:.%]+)\]|([^:\s\[\]/]+)):([0-9]{1,5})", text)
+    if match is None or int(match[3]) > 65535:
+        raise ValueError(f"expected host:port such as 127.0.0.1:8080 or [::1]:8080, not {text!r}")
+    return match[1] or match[2], int(match[3])
+
+
+def _folder(text: str) -> Path:
+    path = Path(text).expanduser()
+    if path.exists() and not path.is_dir():
+        raise ValueError(f"expected a folder, {text!r} is a file")
+    return path.absolute()
+
+
+def _default_data_dir(environ: Mapping[str, str]) -> Path:
+    base = environ.get("XDG_STATE_HOME", "")
+    # The XDG specification: a relative path there is invalid and to be ignored.
+    return (Path(base) if base.startswith("/") else Path.home() / ".local" / "state") / "downhaul"
+
+
+def _redis_url(text: str) -> str:
+    # The value may hold a password, so the error repeats its scheme at most.
+    parts = urlsplit(text)
+    expected = "expected redis://host:port/0, rediss://host:port/0 or unix:///path/to/socket"
+    if parts.scheme not in ("redis", "rediss", "unix"):
+        raise ValueError(f"{expected}, not a URL with scheme {parts.scheme!r}")
+    if not (parts.path if parts.scheme == "unix" else parts.hostname):
+        raise ValueError(f"{expected}, the URL names no {'socket' if parts.scheme == 'unix' else 'host'}")
+    try:
+        _ = parts.port
+    except ValueError:
+        raise ValueError(f"{expected}, the URL's port is no number up to 65535") from None
+    return text
+
+
+def _token(text: str) -> str:
+    if not all("!" <= letter <= "~" for letter in text):
+        raise ValueError("expected printable ASCII without spaces, as an Authorization header carries it")
+    return text
+
+
+def _environment_key(text: str) -> str:
+    if not ENVIRONMENT_KEY.fullmatch(text):
+        raise ValueError(f"expected an environment's key ({ENVIRONMENT_KEY.pattern}), not {text!r}")
+    return text
+
+
+def _integer(lowest: int, highest: int) -> Callable[[str], int]:
+    def parse(text: str) -> int:
+        if not re.fullmatch(r"[0-9]{1,12}", text) or not lowest <= int(text) <= highest:
+            raise ValueError(f"expected an integer from {lowest} to {highest}, not {text!r}")
+        return int(text)
+
+    return parse
+
+
+def _one_of(choices: tuple[str, ...]) -> Callable[[str], str]:
+    def parse(text: str) -> str:
+        if text.lower() not in choices:
+            raise ValueError(f"expected one of {', '.join(choices)}, not {text!r}")
+        return text.lower()
+
+    return parse
+
+
+def _generated_token(path: Path) -> str:
+    """The token in `path`; made there first when absent. Linking a finished file lets only one of several makers win."""
+    if not path.exists():
+        draft = path.with_name(f".{path.name}.{os.getpid()}.{secrets.token_hex(4)}")
+        with open(os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w", encoding="ascii") as file:
+            file.write(f"{TOKEN_PREFIX}{secrets.token_urlsafe(32)}\n")
+        try:
+            os.link(draft, path)
+        except FileExistsError:
+            pass
+        finally:
+            draft.unlink()
+    return _parsed(str(path), _content(str(path), path), _token)
