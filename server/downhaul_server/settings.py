@@ -1,6 +1,6 @@
 """Every setting of the server: read once from the environment, checked at start, immutable afterwards.
 
-A setting is an environment variable; an empty one counts as absent. A secret may come from a file instead (`NAME_FILE`).
+A setting is an environment variable; an empty one counts as absent. A secret may come from a file (`NAME_FILE`).
 A wrong value raises `SettingsError`, which names the variable and what was expected, so a typo never starts a server.
 """
 
@@ -29,7 +29,7 @@ class SettingsError(ValueError):
 
 @dataclass(frozen=True, slots=True)
 class Settings:
-    """What the server was told. Build it with `Settings.from_environment()`; `prepare()` then readies the data folder."""
+    """What the server was told. Made by `Settings.from_environment()`; `prepare()` then readies the data folder."""
 
     data_dir: Path
     """DOWNHAUL_DATA_DIR: checkpoint, embedded Redis and generated token live here; private (0700)."""
@@ -207,7 +207,7 @@ def _one_of(choices: tuple[str, ...]) -> Callable[[str], str]:
 
 
 def _generated_token(path: Path) -> str:
-    """The token in `path`; made there first when absent. Linking a finished file lets only one of several makers win."""
+    """The token in `path`, made first when absent. A finished file is linked there, so of several makers one wins."""
     if not path.exists():
         draft = path.with_name(f".{path.name}.{os.getpid()}.{secrets.token_hex(4)}")
         with open(os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w", encoding="ascii") as file:

@@ -17,7 +17,7 @@ class Board:
     """
 
     def __init__(self, slots: int = SLOTS) -> None:
-        # One aligned 8-byte cell a worker: a store to it is seen whole or not at all. 0: nobody there, or not serving yet.
+        # One aligned 8-byte cell a worker, so a value is seen whole. 0: nobody there, or not following.
         self._cells = memoryview(mmap.mmap(-1, slots * 8)).cast("Q")
         self._free = set(range(slots))
         self._own: int | None = None

@@ -31,7 +31,7 @@ class Commit:
     base: int | None = None
     """When given, the commit is refused with Stale unless the store is at exactly this revision."""
     operation: str | None = None
-    """Idempotency id (1 to 256 characters, scoped to its client by the caller); generated when absent. Kept for 24 h."""
+    """Idempotency id (1 to 256 characters, scoped to its client by the caller), kept for 24 h; made up when absent."""
     fingerprint: str | None = None
     """Digest of the request that `operation` stands for. The same operation with another fingerprint raises
     OperationReused. When absent: a digest of action, actor, reason and writes."""

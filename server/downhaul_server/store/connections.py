@@ -20,7 +20,7 @@ FOLLOW_TIMEOUT_S = 2.5
 
 @dataclass(frozen=True, slots=True)
 class Connections:
-    """`writes`: no retries, fails within a second. `reads`: log pages and operators' work. `follower`: blocks on the log.
+    """`writes`: fails within a second. `reads`: all at once, log pages, operators' work. `follower`: blocks on the log.
 
     None of them retries by itself: redis-py's ten default retries would repeat a write that was already done, and hide
     an outage for a minute. All speak RESP2 and give bytes.
@@ -29,11 +29,14 @@ class Connections:
     writes: redis.Redis
     reads: redis.Redis
     follower: redis.Redis
+    block_s: float = BLOCK_S
+    """How long the follower waits for an entry before it looks whether Redis is still the same."""
 
     @classmethod
-    def to(cls, url: str) -> Connections:
+    def to(cls, url: str, block_s: float = BLOCK_S) -> Connections:
         """Clients for `url` (redis://, rediss://, unix://); connects lazily. Raises ValueError for a malformed URL."""
         return cls(
+            block_s=block_s,
             writes=_client(url, WRITE_TIMEOUT_S),
             reads=_client(url, READ_TIMEOUT_S),
             follower=_client(url, FOLLOW_TIMEOUT_S),
@@ -48,7 +51,7 @@ class Connections:
 def _client(url: str, timeout: float) -> redis.Redis:
     # Ours come last: `?socket_timeout=60&decode_responses=1` in a URL must not undo what the room relies on.
     options = {
-        **parse_url(url),
+        **parse_url(url),  # type: ignore[no-untyped-call]
         "socket_timeout": timeout,
         "socket_connect_timeout": CONNECT_TIMEOUT_S,
         "socket_keepalive": True,

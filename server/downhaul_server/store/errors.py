@@ -46,4 +46,4 @@ class StoreUnavailable(StoreError):
 
 
 class StoreDiverged(StoreError):
-    """Redis does not hold the history that this server has served; an operator must decide (`downhaul-server recover`)."""
+    """Redis does not hold the history that this server has served: an operator decides (`downhaul-server recover`)."""

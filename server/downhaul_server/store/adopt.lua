@@ -1,0 +1,24 @@
+-- Gives what Redis holds a new epoch, which follows the epochs that running servers serve: an operator's decision.
+--
+-- Keys: {downhaul}:meta hash, {downhaul}:docs hash, {downhaul}:versions hash, {downhaul}:touched hash,
+--       {downhaul}:log stream. What they hold is described in keys.py; only meta and the log are written.
+--
+-- Arguments:
+--   1 epoch and 2 revision that the operator has seen   3 new epoch   4 epochs that it succeeds   5 digest, 6 body of the entry
+--
+-- Answers: adopted, revision, at | changed
+
+local META, LOG = KEYS[1], KEYS[5]
+
+local seen_epoch, seen_revision, epoch, succeeds, digest, body = unpack(ARGV)
+local meta = redis.call('HMGET', META, 'epoch', 'revision', 'chain')
+if meta[1] ~= seen_epoch or meta[2] ~= seen_revision then return {'changed'} end
+
+local now = redis.call('TIME')
+local at = string.format('%.0f', tonumber(now[1]) * 1000 + math.floor(tonumber(now[2]) / 1000))
+local revision = string.format('%.0f', tonumber(meta[2]) + 1)
+local chain = redis.sha1hex(meta[3] .. ':' .. revision .. ':' .. at .. ':' .. digest)
+
+redis.call('XADD', LOG, revision .. '-0', 'at', at, 'digest', digest, 'chain', chain, 'body', body)
+redis.call('HSET', META, 'epoch', epoch, 'succeeds', succeeds, 'revision', revision, 'chain', chain)
+return {'adopted', revision, at}

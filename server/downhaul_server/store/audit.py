@@ -1,0 +1,73 @@
+"""Is the log whole, and does it lead to what is stored? Finds what was altered, removed or put in another order."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import redis
+
+from downhaul_server.store import queries
+from downhaul_server.store.entries import RawEntry
+from downhaul_server.store.view import Freshness, View
+
+
+def verify(client: redis.Redis, served: View) -> list[str]:
+    """A sentence for each fault, oldest first; empty when all is whole.
+
+    Checked: every entry since the first that the log ever had is there; its body has its digest; its hash follows from
+    the entry before; the last hash is the store's, and the one that `served` was built on; the documents are what the
+    log last wrote. Raises redis errors, and StoreDiverged when the store cannot even be read.
+    """
+    stored = queries.read_view(client, Freshness())
+    origin, chain = queries.read_origin(client)
+    walk = _Walk(origin, chain, served)
+    for raw in queries.oldest_first(client, stored.revision):
+        walk.visit(raw)
+    walk.finish(stored)
+    return walk.faults
+
+
+class _Walk:
+    """Where the walk through the log is, and what it has found."""
+
+    def __init__(self, origin: int, chain: str, served: View) -> None:
+        self.faults: list[str] = []
+        self._whole = origin == 1
+        self._next = origin
+        self._chain: str | None = chain
+        self._served = served
+        self._last: dict[str, Mapping[str, Any] | None] = {}
+
+    def visit(self, raw: RawEntry) -> None:
+        self._skip_to(raw.revision)
+        if fault := raw.fault(self._chain):
+            self.faults.append(fault)
+        if raw.revision == self._served.revision and raw.chain != self._served.chain:
+            self.faults.append(f"revision {raw.revision}: it is not the entry that this server has served")
+        try:
+            self._last |= {change.address: change.after for change in raw.decode().changes}
+        except ValueError as error:
+            self.faults.append(str(error))
+        self._next, self._chain = raw.revision + 1, raw.chain
+
+    def finish(self, stored: View) -> None:
+        self._skip_to(stored.revision + 1)
+        if self._chain is not None and self._chain != stored.chain:
+            self.faults.append(f"revision {stored.revision}: the last hash of the log is not the one of the store")
+        for address, after in sorted(self._last.items()):
+            document = stored.get(address)
+            if (document.body if document else None) != after:
+                self.faults.append(f"{address}: what is stored is not what the log last wrote")
+        if self._whole:
+            unknown = (document.address for document in stored if document.address not in self._last)
+            self.faults += [f"{address}: it is stored, but the log never wrote it" for address in unknown]
+
+    def _skip_to(self, revision: int) -> None:
+        if self._next >= revision:
+            return
+        missing = (
+            f"revision {self._next}" if revision == self._next + 1 else f"revisions {self._next} to {revision - 1}"
+        )
+        self.faults.append(f"{missing}: missing from the log")
+        self._whole, self._chain = False, None

@@ -1,0 +1,202 @@
+"""The thread that keeps this process's view the newest: load once, then follow the log, whatever happens to Redis."""
+
+from __future__ import annotations
+
+import logging
+import random
+import threading
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from redis.exceptions import RedisError
+
+from downhaul_server.store import queries, scripts
+from downhaul_server.store.commits import Entry
+from downhaul_server.store.connections import Connections
+from downhaul_server.store.entries import RawEntry
+from downhaul_server.store.errors import StoreDiverged, StoreUnavailable
+from downhaul_server.store.place import Verdict, judge
+from downhaul_server.store.view import Freshness, View
+
+log = logging.getLogger(__name__)
+
+FIRST_PAUSE_S = 0.05
+LONGEST_PAUSE_S = 1.0
+"""Redis is asked again at least this often, so that writes work again within about a second of its return."""
+DIVERGED_PAUSE_S = 0.5
+
+Listener = Callable[[View, Entry | None], None]
+
+
+class Follower:
+    """Owns the view. Everything else in the process only reads what it publishes.
+
+    States: `loading` (nothing to serve yet), `following`, `away` (Redis does not answer; the view stands), `diverged`
+    (Redis holds another history; the view stands, and nothing is written until an operator has decided).
+    """
+
+    def __init__(
+        self,
+        connections: Connections,
+        *,
+        start: View | None,
+        freshness: Freshness,
+        first_documents: Mapping[str, Mapping[str, Any]],
+        on_state: Callable[[str], None],
+    ) -> None:
+        """`start` is the checkpoint's view, `first_documents` are for an empty Redis.
+
+        `on_state` gets the state whenever it is entered, and again about every second: it must be quick.
+        """
+        self._connections = connections
+        self._freshness = freshness
+        self._first_documents = first_documents
+        self._on_state = on_state
+        self._view = start
+        self._listeners: tuple[Listener, ...] = ()
+        self._moved = threading.Condition()
+        self._tried = threading.Event()
+        self._wake = threading.Event()
+        self._stopping = threading.Event()
+        self._thread = threading.Thread(target=self._run, name="downhaul-follower", daemon=True)
+        self.loaded = False
+        """True once the view comes from Redis, False while it is the checkpoint's."""
+        self.condition = "loading"
+        self.reason: str | None = None
+        """Why it is not following; None when it is."""
+
+    @property
+    def state(self) -> str:
+        """`loading`, `following`, `away` or `diverged`."""
+        return "loading" if self.condition == "away" and self._view is None else self.condition
+
+    @property
+    def view(self) -> View:
+        """The newest view. Raises StoreUnavailable while there is none."""
+        if self._view is None:
+            raise StoreUnavailable(f"nothing has been loaded from Redis yet: {self.reason or 'still trying'}")
+        return self._view
+
+    @property
+    def latest(self) -> View | None:
+        """The newest view, or None."""
+        return self._view
+
+    def start(self, timeout: float) -> None:
+        """Start following; returns after the first attempt, failed or not, or when the time (seconds) is up."""
+        self._thread.start()
+        self._tried.wait(timeout)
+
+    def stop(self) -> None:
+        """Stop, within about a second. Idempotent."""
+        self._stopping.set()
+        self._wake.set()
+        if self._thread.is_alive():
+            self._thread.join(timeout=5)
+
+    def nudge(self) -> None:
+        """Redis seems to be there: do not sit out the pause."""
+        self._wake.set()
+
+    def subscribe(self, listener: Listener) -> Callable[[], None]:
+        """See `Store.subscribe`."""
+        with self._moved:
+            self._listeners = (*self._listeners, listener)
+
+        def unsubscribe() -> None:
+            with self._moved:
+                self._listeners = tuple(other for other in self._listeners if other is not listener)
+
+        return unsubscribe
+
+    def wait_for(self, revision: int, timeout: float) -> bool:
+        """See `Store.wait_for`."""
+        with self._moved:
+            return self._moved.wait_for(lambda: self._view is not None and self._view.revision >= revision, timeout)
+
+    # The rest runs in the thread.
+
+    def _run(self) -> None:
+        pause = FIRST_PAUSE_S
+        while not self._stopping.is_set():
+            try:
+                self._join()
+                pause = FIRST_PAUSE_S
+                self._follow()
+            except StoreDiverged as error:
+                self._enter("diverged", str(error))
+                pause = DIVERGED_PAUSE_S
+            except (RedisError, OSError) as error:
+                self._enter("away", f"Redis does not answer: {error}")
+            self._tried.set()
+            self._wake.wait(0 if self._stopping.is_set() else pause * random.uniform(0.75, 1.0))  # noqa: S311
+            self._wake.clear()
+            pause = min(pause * 2, LONGEST_PAUSE_S)
+
+    def _join(self) -> None:
+        """Find our place in what Redis holds. Raises StoreDiverged when there is none."""
+        verdict = self._verdict()
+        if verdict is Verdict.CREATE:
+            scripts.create_fresh(self._connections.reads, self._first_documents)
+        if verdict is not Verdict.FOLLOW or not self.loaded:
+            self._load()
+        self._freshness.confirm()
+        self._enter("following", None)
+        self._tried.set()
+
+    def _follow(self) -> None:
+        while not self._stopping.is_set():
+            entries = queries.follow(self._connections.follower, self.view.revision, self._connections.block_s)
+            if not entries and self._verdict() is not Verdict.FOLLOW:
+                # Silence may also mean that the log was emptied or trimmed under us.
+                self._load()
+            for raw in entries:
+                if not self._take(raw):
+                    break
+            self._freshness.confirm()
+            if not entries:
+                self._on_state("following")
+
+    def _verdict(self) -> Verdict:
+        ours = self._view.revision if self._view else 0
+        return judge(self._view, queries.read_place(self._connections.follower, ours))
+
+    def _take(self, raw: RawEntry) -> bool:
+        """Apply one entry; False when there was a gap before it, and everything was loaded instead."""
+        if raw.revision != self.view.revision + 1:
+            self._verdict()
+            self._load()
+            return False
+        fault = raw.fault(self.view.chain)
+        if fault:
+            raise StoreDiverged(f"the log of Redis is damaged: {fault}")
+        try:
+            entry = raw.decode()
+        except ValueError as error:
+            raise StoreDiverged(f"the log of Redis is damaged: {error}") from error
+        self._publish(self.view.apply(entry), entry)
+        return True
+
+    def _load(self) -> None:
+        view = queries.read_view(self._connections.reads, self._freshness)
+        self.loaded = True
+        self._publish(view, None)
+
+    def _publish(self, view: View, entry: Entry | None) -> None:
+        with self._moved:
+            self._view = view
+            listeners = self._listeners
+            self._moved.notify_all()
+        for listener in listeners:
+            try:
+                listener(view, entry)
+            except Exception:  # whatever a listener does wrong, this process must go on following
+                log.exception("a listener of the store failed at revision %d", view.revision)
+
+    def _enter(self, condition: str, reason: str | None) -> None:
+        if condition != self.condition or reason != self.reason:
+            level = {"following": logging.INFO, "away": logging.WARNING, "diverged": logging.ERROR}[condition]
+            log.log(level, "store: %s%s", condition, f" ({reason})" if reason else "")
+        self._on_state(condition)
+        with self._moved:
+            self.condition, self.reason = condition, reason

@@ -1,0 +1,42 @@
+"""Where everything lies in Redis. One hash tag, so that on a Cluster all of it is in one slot and a script may see it all.
+
+| key | type | holds |
+|---|---|---|
+| `{downhaul}:meta` | hash | `schema`, `epoch`, `revision`, `chain` (hash of the last entry), `succeeds` (epochs that this one follows by an operator's decision, newest first), `origin` and `origin_chain` (the first entry that the log ever had, and the chain before it) |
+| `{downhaul}:docs` | hash | address -> JSON text |
+| `{downhaul}:versions` | hash | address -> revision of the last change |
+| `{downhaul}:touched` | hash | `service@environment` (`*` for all) -> revision of the last commit that affects it |
+| `{downhaul}:log` | stream | `<revision>-0` -> `at` (ms), `digest`, `chain`, `body` |
+| `{downhaul}:op:<operation>` | hash, expires | `fingerprint`, `revision`, `at`, `result` |
+"""  # noqa: E501 - a table
+
+from __future__ import annotations
+
+SCHEMA = 1
+"""Of the layout above. A store with a higher one was written by a newer release, and is left alone."""
+
+META = "{downhaul}:meta"
+DOCS = "{downhaul}:docs"
+VERSIONS = "{downhaul}:versions"
+TOUCHED = "{downhaul}:touched"
+LOG = "{downhaul}:log"
+
+EVERYTHING = (META, DOCS, VERSIONS, TOUCHED, LOG)
+"""In the order in which every script takes them."""
+
+OPERATION_TTL_S = 24 * 3600
+
+
+def operation_key(operation: str) -> str:
+    """Where the answer to this operation is kept."""
+    return f"{{downhaul}}:op:{operation}"
+
+
+def touch_field(service: str, environment: str) -> str:
+    """Field of TOUCHED; neither part can hold an `@`."""
+    return f"{service}@{environment}"
+
+
+def log_id(revision: int) -> str:
+    """Id of the log entry of a revision."""
+    return f"{revision}-0"

@@ -1,0 +1,228 @@
+"""Redis for tests: a real one that can be killed and started again, a fake one, and a line between that can be cut."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import threading
+import time
+from collections.abc import Callable
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+import fakeredis
+import pytest
+import redis
+from downhaul_server.store.connections import Connections
+from fakeredis.commands_mixins.scripting_mixin import ScriptingCommandsMixin
+
+FAKE_BLOCK_S = 0.02
+REAL_BLOCK_S = 0.1
+PATIENCE_S = 20.0
+
+
+def wait_until(condition: Callable[[], Any], what: str, timeout: float = PATIENCE_S) -> None:
+    """Wait for a condition; fails the test, saying what it waited for."""
+    deadline = time.monotonic() + timeout
+    while not condition():
+        if time.monotonic() > deadline:
+            pytest.fail(f"waited {timeout:.0f} s in vain: {what}")
+        time.sleep(0.005)
+
+
+def redis_binary() -> str:
+    """A Redis server on this machine. Without one: skips the test on a laptop, fails it in CI."""
+    binary = shutil.which("redis-server") or shutil.which("valkey-server")
+    if binary:
+        return binary
+    message = "NO REDIS: this test needs a redis-server or valkey-server on PATH (`make redis` installs one)"
+    if os.environ.get("CI"):
+        pytest.fail(message)
+    pytest.skip(message)
+
+
+class RealRedis:
+    """A redis-server process on a free loopback port, with the durable configuration, its files in `folder`."""
+
+    def __init__(self, folder: Path, *arguments: str, port: int | None = None) -> None:
+        """`arguments` are appended to the command line, so they win: `"--appendonly", "no"`."""
+        self.folder = folder
+        self.port = port or free_port()
+        self._binary = redis_binary()
+        self._arguments = arguments
+        self._process: subprocess.Popen[bytes] | None = None
+        folder.mkdir(parents=True, exist_ok=True)
+
+    @property
+    def url(self) -> str:
+        return f"redis://127.0.0.1:{self.port}/0"
+
+    def client(self) -> redis.Redis:
+        """A client of the test's own."""
+        return redis.Redis(port=self.port, protocol=2, socket_timeout=5)
+
+    def connections(self, block_s: float = REAL_BLOCK_S) -> Connections:
+        """What a Store uses, with a follower that looks around more often, so that tests end sooner."""
+        return Connections.to(self.url, block_s=block_s)
+
+    def start(self) -> RealRedis:
+        """Start it, from its append-only file if there is one, and wait until it answers."""
+        configuration = {
+            "port": str(self.port),
+            "bind": "127.0.0.1",
+            "dir": str(self.folder),
+            "appendonly": "yes",
+            "appendfsync": "always",
+            "maxmemory-policy": "noeviction",
+            "save": "",
+        }
+        arguments = [part for name, value in configuration.items() for part in (f"--{name}", value)]
+        with open(self.folder / "log", "ab") as output:
+            self._process = subprocess.Popen(
+                [self._binary, *arguments, *self._arguments], stdout=output, stderr=output, start_new_session=True
+            )
+        with self.client() as client:
+            wait_until(lambda: _answers(client), "Redis answers")
+        return self
+
+    def kill(self) -> None:
+        """`kill -9`."""
+        self._end(signal.SIGKILL)
+
+    def stop(self) -> None:
+        """End it in order. Idempotent."""
+        self._end(signal.SIGTERM)
+
+    def pause(self) -> None:
+        """It is there and does not answer any more."""
+        assert self._process is not None
+        self._process.send_signal(signal.SIGSTOP)
+
+    def resume(self) -> None:
+        """It answers again."""
+        assert self._process is not None
+        self._process.send_signal(signal.SIGCONT)
+
+    def forget_everything(self) -> None:
+        """Remove its files; it must be down. The next start is an empty Redis."""
+        shutil.rmtree(self.folder)
+        self.folder.mkdir()
+
+    def _end(self, how: signal.Signals) -> None:
+        if self._process is not None:
+            self._process.send_signal(signal.SIGCONT)
+            self._process.send_signal(how)
+            self._process.wait(timeout=PATIENCE_S)
+            self._process = None
+
+
+class FakeRedis:
+    """fakeredis behind the same interface, for what needs no real one."""
+
+    def __init__(self) -> None:
+        self._server = fakeredis.FakeServer()
+
+    def client(self) -> redis.Redis:
+        return fakeredis.FakeRedis(server=self._server)
+
+    def connections(self, block_s: float = FAKE_BLOCK_S) -> Connections:
+        return Connections(self.client(), self.client(), self.client(), block_s=block_s)
+
+    def stop(self) -> None:
+        """Nothing to stop."""
+
+
+class TcpProxy:
+    """A line between a client and a Redis that can lose the answer to a request that Redis has carried out."""
+
+    def __init__(self, target_port: int) -> None:
+        self._target_port = target_port
+        self._listener = socket.create_server(("127.0.0.1", 0))
+        self.port: int = self._listener.getsockname()[1]
+        self._lines: list[socket.socket] = []
+        self._marker = b""
+        self._then = ""
+        self.lost = 0
+        """Answers lost so far."""
+        threading.Thread(target=self._accept, daemon=True).start()
+
+    @property
+    def url(self) -> str:
+        return f"redis://127.0.0.1:{self.port}/0"
+
+    def lose_answer_to(self, marker: bytes, then: str) -> None:
+        """The next request that contains `marker` reaches Redis; its answer is lost, and the line goes `silent` or `cut`."""
+        assert then in ("silent", "cut")
+        self._then, self._marker = then, marker
+
+    def close(self) -> None:
+        """Cut all lines, accept no more."""
+        for line in (self._listener, *self._lines):
+            with suppress(OSError):
+                line.shutdown(socket.SHUT_RDWR)
+            line.close()
+
+    def _accept(self) -> None:
+        with suppress(OSError):
+            while True:
+                client, _ = self._listener.accept()
+                target = socket.create_connection(("127.0.0.1", self._target_port))
+                self._lines += [client, target]
+                threading.Thread(target=self._serve, args=(client, target), daemon=True).start()
+
+    def _serve(self, client: socket.socket, target: socket.socket) -> None:
+        """Request, answer, request, answer: redis-py does not pipeline a script call."""
+        answers = threading.Thread(target=self._answers, args=(client, target, loses := threading.Event()), daemon=True)
+        answers.start()
+        with suppress(OSError):
+            while request := client.recv(1 << 20):
+                if self._marker and self._marker in request:
+                    self._marker = b""
+                    loses.set()
+                target.sendall(request)
+            target.shutdown(socket.SHUT_RDWR)
+
+    def _answers(self, client: socket.socket, target: socket.socket, loses: threading.Event) -> None:
+        with suppress(OSError):
+            while answer := target.recv(1 << 20):
+                if not loses.is_set():
+                    client.sendall(answer)
+                    continue
+                self.lost += 1
+                if self._then == "cut":
+                    break
+            client.shutdown(socket.SHUT_RDWR)
+
+
+def free_port() -> int:
+    """A loopback port that nobody uses at the moment."""
+    with socket.create_server(("127.0.0.1", 0)) as probe:
+        port: int = probe.getsockname()[1]
+        return port
+
+
+def _answers(client: redis.Redis) -> bool:
+    try:
+        return bool(client.ping())
+    except redis.RedisError:
+        return False
+
+
+def _give_fakeredis_sha1hex() -> None:
+    """fakeredis lacks `redis.sha1hex`, which every real server has and which our scripts use."""
+    original = ScriptingCommandsMixin._get_server_runtime
+
+    def runtime(self: ScriptingCommandsMixin, server: fakeredis.FakeServer) -> Any:
+        lua = original(self, server)
+        lua.globals().redis.sha1hex = lambda text: hashlib.sha1(text).hexdigest().encode()  # noqa: S324
+        return lua
+
+    ScriptingCommandsMixin._get_server_runtime = runtime
+
+
+_give_fakeredis_sha1hex()
