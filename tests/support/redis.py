@@ -156,7 +156,7 @@ class TcpProxy:
         return f"redis://127.0.0.1:{self.port}/0"
 
     def lose_answer_to(self, marker: bytes, then: str) -> None:
-        """The next request that contains `marker` reaches Redis; its answer is lost, and the line goes `silent` or `cut`."""
+        """The next request that holds `marker` reaches Redis, its answer is lost; the line goes `silent` or `cut`."""
         assert then in ("silent", "cut")
         self._then, self._marker = then, marker
 

@@ -9,6 +9,9 @@ from typing import Any
 Body = Mapping[str, Any]
 EVERYWHERE = "*"
 """In a touch: every environment of the service, or every service."""
+CREATE = "store.create"
+RECOVER = "store.recover"
+"""The two actions that are the store's own: its birth, and an operator's decision for one history."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -62,5 +62,5 @@ def _client(url: str, timeout: float) -> redis.Redis:
         "health_check_interval": 0,
     }
     if "path" in options:
-        del options["socket_keepalive"], options["socket_connect_timeout"]
+        del options["socket_keepalive"]
     return redis.Redis(connection_pool=ConnectionPool(**options))

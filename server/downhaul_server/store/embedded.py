@@ -103,7 +103,7 @@ class Embedded:
         return True
 
     def stop(self) -> None:
-        """Shut Redis down cleanly and unlock the data folder. Idempotent."""
+        """Shut Redis down cleanly and unlock the data folder. Idempotent; only for the process that started it."""
         if self._process is not None and self._process.poll() is None:
             self._process.terminate()
             try:

@@ -11,7 +11,7 @@ from typing import Any
 from redis.exceptions import RedisError
 
 from downhaul_server.store import queries, scripts
-from downhaul_server.store.commits import Entry
+from downhaul_server.store.commits import RECOVER, Entry
 from downhaul_server.store.connections import Connections
 from downhaul_server.store.entries import RawEntry
 from downhaul_server.store.errors import StoreDiverged, StoreUnavailable
@@ -128,6 +128,9 @@ class Follower:
                 pause = DIVERGED_PAUSE_S
             except (RedisError, OSError) as error:
                 self._enter("away", f"Redis does not answer: {error}")
+            except Exception as error:  # a fault of our own must not end what every read depends on
+                log.exception("store: the follower failed")
+                self._enter("away", f"the follower failed: {error!r}")
             self._tried.set()
             self._wake.wait(0 if self._stopping.is_set() else pause * random.uniform(0.75, 1.0))  # noqa: S311
             self._wake.clear()
@@ -162,7 +165,7 @@ class Follower:
         return judge(self._view, queries.read_place(self._connections.follower, ours))
 
     def _take(self, raw: RawEntry) -> bool:
-        """Apply one entry; False when there was a gap before it, and everything was loaded instead."""
+        """Apply one entry; False when everything was loaded instead, because of a gap before it or a new epoch."""
         if raw.revision != self.view.revision + 1:
             self._verdict()
             self._load()
@@ -174,6 +177,10 @@ class Follower:
             entry = raw.decode()
         except ValueError as error:
             raise StoreDiverged(f"the log of Redis is damaged: {error}") from error
+        if entry.action == RECOVER:
+            # An operator began a new epoch, and an entry says nothing of that.
+            self._load()
+            return False
         self._publish(self.view.apply(entry), entry)
         return True
 

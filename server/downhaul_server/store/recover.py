@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from redis.exceptions import RedisError
 
 from downhaul_server.store import queries, scripts
-from downhaul_server.store.commits import Commit
+from downhaul_server.store.commits import RECOVER, Commit
 from downhaul_server.store.connections import Connections
 from downhaul_server.store.entries import body_digest, entry_body
 from downhaul_server.store.errors import StoreDiverged, StoreError, StoreUnavailable
@@ -110,7 +110,7 @@ def _agrees(served: View, connections: Connections) -> bool:
 
 def _commit(way: str, served: View, actor: str, reason: str) -> Commit:
     return Commit(
-        action="store.recover",
+        action=RECOVER,
         actor={**SYSTEM, "name": actor},
         writes={},
         reason=reason,

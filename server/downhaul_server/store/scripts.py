@@ -9,7 +9,7 @@ from typing import Any
 
 import redis
 
-from downhaul_server.store.commits import Change, Commit
+from downhaul_server.store.commits import CREATE, Change, Commit
 from downhaul_server.store.documents import encode
 from downhaul_server.store.entries import body_digest, entry_body
 from downhaul_server.store.keys import EVERYTHING, SCHEMA
@@ -59,7 +59,7 @@ def create(
 
 def create_fresh(client: redis.Redis, documents: Mapping[str, Mapping[str, Any]]) -> None:
     """A new store with these first documents. When another process was faster, its store stands."""
-    commit = Commit(action="store.create", actor=SYSTEM, writes=documents)
+    commit = Commit(action=CREATE, actor=SYSTEM, writes=documents)
     create(
         client,
         commit,
