@@ -20,7 +20,7 @@ def real(tmp_path: Path) -> Iterator[RealRedis]:
     server = RealRedis(tmp_path / "redis")
     server.start()
     yield server
-    server.stop()
+    server.kill()  # quicker than an orderly end, of which there is nothing to keep
 
 
 @pytest.fixture(params=["fakeredis", pytest.param("redis", marks=pytest.mark.redis)])

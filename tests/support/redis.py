@@ -22,7 +22,7 @@ from downhaul_server.store.connections import Connections
 from fakeredis.commands_mixins.scripting_mixin import ScriptingCommandsMixin
 
 FAKE_BLOCK_S = 0.02
-REAL_BLOCK_S = 0.1
+REAL_BLOCK_S = 0.05
 PATIENCE_S = 20.0
 
 

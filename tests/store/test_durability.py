@@ -1,0 +1,152 @@
+"""What the given Redis promises to keep, and what is said when it is less than it should be."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import redis
+from downhaul_server.store.durability import inspect, warnings_of
+from downhaul_server.store.writer import Writer, prepare
+from redis.exceptions import ResponseError
+from support.redis import RealRedis, wait_until
+from support.store import FLAG, change
+
+
+@pytest.mark.redis
+class TestReport:
+    def test_the_durable_configuration_promises_every_acknowledged_write(
+        self, real: RealRedis, open_store: Any
+    ) -> None:
+        health = open_store(real).health()
+        assert health["durability"] == {
+            "appendonly": "yes",
+            "appendfsync": "always",
+            "maxmemory_policy": "noeviction",
+            "survives_crash": "every acknowledged write",
+            "replicas": 0,
+            "replicas_wanted": 0,
+        }
+        assert health["warnings"] == []
+
+    @pytest.mark.parametrize(
+        ("settings", "survives", "warning"),
+        [
+            ({"appendonly": "no"}, "at most the last snapshot", "appendonly no"),
+            ({"appendfsync": "everysec"}, "all but about the last second", "appendfsync everysec"),
+            ({"appendfsync": "no"}, "what the operating system had written", "appendfsync no"),
+            ({"maxmemory-policy": "allkeys-lru"}, "every acknowledged write", "allkeys-lru"),
+        ],
+    )
+    def test_a_redis_that_promises_less_gets_a_warning(
+        self, real: RealRedis, open_store: Any, settings: dict[str, str], survives: str, warning: str
+    ) -> None:
+        for name, value in settings.items():
+            real.client().config_set(name, value)
+        health = open_store(real).health()
+        assert health["durability"]["survives_crash"] == survives
+        (only,) = health["warnings"]
+        assert warning in only
+
+    def test_a_redis_that_refuses_to_tell_is_unknown(self, real: RealRedis, open_store: Any) -> None:
+        real.client().execute_command("ACL", "SETUSER", "default", "-config", "-info")
+        health = open_store(real).health()
+        assert health["state"] == "following"
+        assert health["durability"]["survives_crash"] == "unknown"
+        assert health["durability"]["replicas"] is None
+        assert any("CONFIG GET is refused" in warning for warning in health["warnings"])
+
+    def test_a_restarted_redis_is_asked_again(self, tmp_path: Path, open_store: Any) -> None:
+        durable = RealRedis(tmp_path / "redis")
+        durable.start()
+        store = open_store(durable)
+        durable.stop()
+        careless = RealRedis(tmp_path / "redis", "--appendfsync", "no", port=durable.port)
+        careless.start()
+        wait_until(lambda: store.health()["durability"]["appendfsync"] == "no", "the new promise is known")
+        careless.kill()
+
+    def test_each_warning_is_logged(self, real: RealRedis, open_store: Any, caplog: pytest.LogCaptureFixture) -> None:
+        real.client().config_set("appendfsync", "everysec")
+        open_store(real)
+        assert "syncs its append-only file late" in caplog.text
+
+
+@pytest.mark.redis
+class TestReplicas:
+    @pytest.fixture
+    def replica(self, real: RealRedis, tmp_path: Path) -> Iterator[RealRedis]:
+        """A replica in step with the primary."""
+        real.client().config_set("repl-diskless-sync-delay", 0)
+        replica = RealRedis(tmp_path / "replica", "--replicaof", f"127.0.0.1 {real.port}")
+        replica.start()
+        wait_until(lambda: replica.client().info("replication")["master_link_status"] == "up", "the replica is in step")
+        yield replica
+        replica.kill()
+
+    def test_a_write_says_how_many_replicas_hold_it(self, real: RealRedis, replica: RealRedis, open_store: Any) -> None:
+        store = open_store(real, replicas=1)
+        committed = store.commit(change(FLAG, {"on": True}))
+        assert committed.replicas == 1
+        assert replica.client().hget("{downhaul}:versions", FLAG) == b"2"
+        assert store.health()["warnings"] == []
+
+    def test_a_repeated_operation_waits_for_replicas_too(
+        self, real: RealRedis, replica: RealRedis, open_store: Any
+    ) -> None:
+        store = open_store(real, replicas=1)
+        store.commit(change(FLAG, {"on": True}, operation="op"))
+        again = store.commit(change(FLAG, {"on": True}, operation="op"))
+        assert (again.replayed, again.replicas) == (True, 1)
+
+    def test_a_write_that_too_few_hold_says_so(self, real: RealRedis, replica: RealRedis, open_store: Any) -> None:
+        store = open_store(real, replicas=2)
+        assert store.commit(change(FLAG, {"on": True})).replicas == 1
+        warnings = store.health()["warnings"]
+        assert "the last change was confirmed by 1 of 2 replicas" in warnings
+        assert "1 of 2 replicas are connected to Redis" in warnings
+
+    def test_without_the_setting_nobody_is_asked(self, real: RealRedis, replica: RealRedis, open_store: Any) -> None:
+        assert open_store(real).commit(change(FLAG, {"on": True})).replicas is None
+
+    def test_a_redis_that_can_tell_is_asked_for_what_is_on_the_replicas_disks(
+        self, real: RealRedis, open_store: Any, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        asked: list[tuple[int, ...]] = []
+        monkeypatch.setattr(redis.Redis, "waitaof", lambda _, *numbers: asked.append(numbers) or [0, 2])
+        committed = open_store(real, replicas=3).commit(change(FLAG, {}))
+        assert committed.replicas == 2
+        assert [numbers[:2] for numbers in asked] == [(0, 3)]
+
+    def test_a_redis_without_waitaof_is_asked_for_it_once(
+        self, real: RealRedis, open_store: Any, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        asked: list[int] = []
+
+        def unknown(_: redis.Redis, *numbers: int) -> list[int]:
+            asked.append(1)
+            raise ResponseError("unknown command 'WAITAOF'")
+
+        monkeypatch.setattr(redis.Redis, "waitaof", unknown)
+        writer = Writer(real.connections().writes, replicas=1)
+        store = open_store(real)
+        for number in range(2):
+            committed = writer.commit(prepare(change(f"flag/a/{number}", {}), store.view))
+            assert committed.replicas == 0
+            store.wait_for(committed.revision, 10)
+        assert asked == [1]
+
+
+def test_nothing_unknown_is_called_durable() -> None:
+    class Refusing:
+        def config_get(self, name: str) -> dict[str, str]:
+            raise ResponseError("unknown command 'CONFIG'")
+
+        def info(self, section: str) -> dict[str, int]:
+            raise ResponseError("unknown command 'INFO'")
+
+    report = inspect(Refusing(), 1)  # type: ignore[arg-type]
+    assert report["survives_crash"] == "unknown"
+    assert len(warnings_of(report)) == 1
