@@ -6,6 +6,7 @@ A wrong value raises `SettingsError`, which names the variable and what was expe
 
 from __future__ import annotations
 
+import errno
 import os
 import re
 import secrets
@@ -82,14 +83,16 @@ class Settings:
         )
 
     def prepare(self) -> Settings:
-        """Make the data folder (private) and, where no admin token is set, read or generate `<data>/admin-token`.
+        """Make the data folder (0700) where there is none; without an admin token, read or make `<data>/admin-token`.
 
         Returns settings whose `admin_token` is set. Idempotent, and safe when several processes do it at once.
         Raises SettingsError when the folder cannot be made or written.
         """
         try:
+            # A folder that is there already keeps its mode: it may be a mounted volume, or be shared on purpose.
             self.data_dir.mkdir(parents=True, exist_ok=True, mode=0o700)
-            self.data_dir.chmod(0o700)
+            if not os.access(self.data_dir, os.W_OK | os.X_OK):
+                raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
             return self if self.admin_token else replace(self, admin_token=_generated_token(self.admin_token_file))
         except OSError as error:
             raise SettingsError(

@@ -163,3 +163,8 @@ class TestDataFolder:
         (tmp_path / "file").touch()
         with pytest.raises(SettingsError, match=r"^DOWNHAUL_DATA_DIR: expected a folder"):
             Settings(data_dir=tmp_path / "file" / "data").prepare()
+
+    def test_a_folder_that_is_there_keeps_its_mode(self, tmp_path: Path) -> None:
+        tmp_path.chmod(0o755)
+        Settings(data_dir=tmp_path).prepare()
+        assert stat.S_IMODE(tmp_path.stat().st_mode) == 0o755

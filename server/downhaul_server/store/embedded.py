@@ -69,14 +69,15 @@ class Embedded:
         Call it in the thread that lives as long as the server (on Linux the child dies with that thread).
         Raises EmbeddedError: no binary anywhere, folder in use by another server, Redis did not come up.
         """
-        _make_private(self._data_dir)
+        _make(self._data_dir)
         if not self._locked():
             raise EmbeddedError(
                 f"another Downhaul server uses the data folder {self._data_dir}: stop it, or set DOWNHAUL_DATA_DIR"
             )
         try:
-            _make_private(self._folder)
-            _make_private(self._socket.parent)
+            _make(self._folder)
+            if self._socket.parent != self._folder:
+                _make_private(self._socket.parent)
             self._end_orphan()
             self._launch()
         except BaseException:
@@ -248,16 +249,19 @@ def _text(version: tuple[int, ...]) -> str:
     return ".".join(str(part) for part in version)
 
 
-def _make_private(folder: Path) -> None:
-    """Make it ours and ours alone. Raises EmbeddedError when somebody else's is there already."""
+def _make(folder: Path) -> None:
     try:
         folder.mkdir(parents=True, exist_ok=True, mode=0o700)
-        found = folder.lstat()
-        if not stat.S_ISDIR(found.st_mode) or found.st_uid != os.getuid():
-            raise EmbeddedError(f"{folder} belongs to somebody else: expected a folder of our own")
-        folder.chmod(0o700)
     except OSError as error:
         raise EmbeddedError(f"{folder} cannot be used: {error.strerror or error}") from error
+
+
+def _make_private(folder: Path) -> None:
+    """Make it where everybody may make one. Raises EmbeddedError when somebody else was faster."""
+    _make(folder)
+    found = folder.lstat()
+    if not stat.S_ISDIR(found.st_mode) or found.st_uid != os.getuid() or stat.S_IMODE(found.st_mode) != 0o700:
+        raise EmbeddedError(f"{folder} is not a folder of our own that nobody else may enter: remove it")
 
 
 def _die_with_parent() -> Callable[[], None] | None:

