@@ -1,0 +1,61 @@
+"""The ambient context: attributes given once for everything that runs inside a block."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable
+from contextvars import ContextVar, Token
+from functools import wraps
+from types import TracebackType
+from typing import Any, TypeVar, cast
+
+Function = TypeVar("Function", bound=Callable[..., Any])
+
+_ambient: ContextVar[dict[str, Any] | None] = ContextVar("downhaul_context", default=None)
+
+#: The attributes around the caller, or None: a bound C method, because the hot path calls it. Never change the result.
+ambient = _ambient.get
+
+
+class context:  # noqa: N801 -- reads as a statement: `with flags.context(user=user_id):`
+    """Add attributes to every evaluation inside the block: `with flags.context(user=user_id, tenant=tenant): ...`.
+
+    Blocks nest; the inner value of an attribute wins, and an evaluation's own keyword wins over both. The attributes
+    follow the task or thread as contextvars do: asyncio tasks and `asyncio.to_thread` inherit them, a bare
+    `threading.Thread` does not before Python 3.14. Also a decorator, of functions and of coroutine functions.
+    """
+
+    def __init__(self, /, **attributes: Any) -> None:
+        self._attributes = attributes
+        self._entered: list[tuple[Token[dict[str, Any] | None], dict[str, Any] | None]] = []
+
+    def __enter__(self) -> None:
+        around = _ambient.get()
+        self._entered.append((_ambient.set({**(around or {}), **self._attributes}), around))
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None, /
+    ) -> None:
+        token, around = self._entered.pop()
+        try:
+            _ambient.reset(token)
+        except ValueError:  # left from another context than it was entered in, as a closed async generator does
+            _ambient.set(around)
+
+    def __call__(self, function: Function, /) -> Function:
+        attributes = self._attributes  # a new block for each call: one object cannot be inside itself twice
+        if inspect.iscoroutinefunction(function):
+
+            @wraps(function)
+            async def call_async(*args: Any, **kwargs: Any) -> Any:
+                with context(**attributes):
+                    return await function(*args, **kwargs)
+
+            return cast(Function, call_async)
+
+        @wraps(function)
+        def call(*args: Any, **kwargs: Any) -> Any:
+            with context(**attributes):
+                return function(*args, **kwargs)
+
+        return cast(Function, call)

@@ -1,0 +1,57 @@
+"""Forks: a child process gets whole modules, fresh locks and a live thread of its own, with no call by the user.
+
+The sync thread holds `guard()` while it imports, compiles, swaps or writes a file, and never while it waits for the
+network. A fork takes the same lock first, so a child never inherits a half-imported module or a half-made change.
+"""
+
+from __future__ import annotations
+
+import os
+import threading
+from typing import Protocol
+from weakref import WeakSet
+
+# A fork waits no longer than this for the thread; after it the fork goes on, as it would without us.
+_PATIENCE_S = 5.0
+
+
+class Forkable(Protocol):
+    """Something that has to be made anew in a forked child."""
+
+    def after_fork_in_child(self) -> None: ...
+
+
+_lock = threading.RLock()
+_held: list[bool] = []
+_members: WeakSet[Forkable] = WeakSet()
+
+
+def guard() -> threading.RLock:
+    """The lock of this process under which everything changes. Ask for it anew each time: a child has its own."""
+    return _lock
+
+
+def follow(member: Forkable) -> None:
+    """Call `member.after_fork_in_child()` in every forked child, for as long as `member` lives."""
+    _members.add(member)
+
+
+def _before() -> None:
+    _held.append(_lock.acquire(timeout=_PATIENCE_S))
+
+
+def _after_in_parent() -> None:
+    if _held.pop():
+        _lock.release()
+
+
+def _after_in_child() -> None:
+    global _lock
+    _lock = threading.RLock()
+    _held.clear()
+    for member in list(_members):
+        member.after_fork_in_child()
+
+
+if hasattr(os, "register_at_fork"):  # Windows has no fork
+    os.register_at_fork(before=_before, after_in_parent=_after_in_parent, after_in_child=_after_in_child)

@@ -1,0 +1,99 @@
+"""The overrides file: a second way to kill a flag, for the day when the service is unreachable.
+
+A JSON object, `{"new-checkout": false}`, that an operator changes on the machine or through a mounted ConfigMap. It is
+read in full at each look, because that costs microseconds and no trick with modification times has to be trusted.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import stat
+from collections.abc import Mapping
+from types import MappingProxyType
+from typing import Any
+
+#: Seconds between two looks. A change is believed when it is seen; trouble is believed when it is seen twice.
+LOOK_EVERY_S = 0.4
+_MAX_BYTES = 1 << 20
+
+NONE: Mapping[str, Any] = MappingProxyType({})
+
+
+class OverridesError(Exception):
+    """The file cannot be used. The message says why; what was read before stays in force."""
+
+
+class OverridesFile:
+    """One file, looked at again and again by the sync thread."""
+
+    def __init__(self, path: str) -> None:
+        self.path = path
+        self.values: Mapping[str, Any] = NONE
+        self._seen: bytes | None = None
+        self._doubt: str | None = None
+
+    def look(self) -> bool:
+        """Read the file; True when `values` is now another. A file that is not there overrides nothing.
+
+        Raises OverridesError when the file is wrong, or cannot be read. That, and its absence, count only when they
+        are seen a second time: editors and deployment tools leave a file empty, half-written or away for a moment.
+        """
+        try:
+            content = self._read()
+            if content == self._seen:
+                self._doubt = None
+                return False
+            if content is None and self._doubted("absent"):
+                return False
+            values = _decode(content)
+        except OverridesError as error:
+            if self._doubted(str(error)):
+                return False
+            raise
+        self._seen, self._doubt = content, None
+        changed, self.values = values != self.values, values
+        return changed
+
+    def _doubted(self, trouble: str) -> bool:
+        first_time, self._doubt = self._doubt != trouble, trouble
+        return first_time and self._seen is not None
+
+    def _read(self) -> bytes | None:
+        try:
+            # Non-blocking, because opening a named pipe would otherwise wait for its writer, and the thread with it.
+            descriptor = os.open(self.path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_CLOEXEC", 0))
+        except (FileNotFoundError, NotADirectoryError):
+            return None
+        except OSError as error:
+            raise OverridesError(f"cannot be opened: {error.strerror}") from None
+        try:
+            return _read_regular(descriptor)
+        finally:
+            os.close(descriptor)
+
+
+def _read_regular(descriptor: int) -> bytes:
+    try:
+        if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+            raise OverridesError("is not a regular file")
+        content = b""
+        while chunk := os.read(descriptor, _MAX_BYTES + 1 - len(content)):
+            content += chunk
+    except OSError as error:
+        raise OverridesError(f"cannot be read: {error.strerror}") from None
+    if len(content) > _MAX_BYTES:
+        raise OverridesError(f"is larger than {_MAX_BYTES} bytes")
+    return content
+
+
+def _decode(content: bytes | None) -> Mapping[str, Any]:
+    if content is None:
+        return NONE
+    try:
+        values = json.loads(content.decode("utf-8-sig"))
+    except (ValueError, RecursionError) as error:
+        raise OverridesError(f"is not JSON: {error}") from None
+    if not isinstance(values, dict):
+        raise OverridesError(f"must hold a JSON object of flags and values, not {type(values).__name__}")
+    return MappingProxyType(values)

@@ -1,0 +1,164 @@
+"""Snapshots: a payload is believed only after every check here. What was believed is kept on disk for the next start."""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import json
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from downhaul.engine import DecodeError, Ruleset, decode_ruleset
+from downhaul.engine.checksum import checksum
+
+SCHEMA = 1
+MAX_BYTES = 32 << 20
+
+_FIELDS: Mapping[str, type] = {
+    "schema": int,
+    "epoch": str,
+    "revision": int,
+    "service": str,
+    "environment": str,
+    "flag_count": int,
+    "checksum": str,
+    "flags": dict,
+    "segments": dict,
+}
+
+
+class BadSnapshot(Exception):
+    """A payload that must not be used. The message says what was found and what was expected."""
+
+
+@dataclass(frozen=True, slots=True)
+class Snapshot:
+    """All that one service needs in one environment, at one revision; `body` is the checked payload as it came."""
+
+    epoch: str
+    revision: int
+    service: str
+    environment: str
+    ruleset: Ruleset = field(repr=False)
+    body: bytes = field(repr=False)
+
+    @property
+    def etag(self) -> str:
+        """The strong ETag by which the service knows this snapshot."""
+        return f'"{self.epoch}:{self.revision}"'
+
+
+def read_snapshot(body: bytes, service: str, environment: str | None = None) -> Snapshot:
+    """The snapshot in a payload. `environment` is that of the snapshot before, if there was one.
+
+    Raises BadSnapshot unless all of it is as it should be: types, schema, service, environment, count and checksum.
+    """
+    envelope = _envelope(body)
+    _expect("service", envelope["service"], service)
+    if environment is not None:  # a key is for one environment: another one would be another key's snapshot
+        _expect("environment", envelope["environment"], environment)
+    flags, segments = envelope["flags"], envelope["segments"]
+    _expect("flag_count", envelope["flag_count"], len(flags))
+    try:
+        _expect("checksum", envelope["checksum"], checksum(flags, segments))
+        ruleset = decode_ruleset({"flags": flags, "segments": segments})
+    except DecodeError as error:
+        raise BadSnapshot(f"the snapshot cannot be decoded: {error}") from None
+    except (ValueError, RecursionError) as error:
+        raise BadSnapshot(f"the snapshot cannot be decoded: {error}") from None
+    return Snapshot(
+        envelope["epoch"], envelope["revision"], envelope["service"], envelope["environment"], ruleset, body
+    )
+
+
+def _envelope(body: bytes) -> dict[str, Any]:
+    envelope = _json_object(body)
+    for name, kind in _FIELDS.items():
+        if type(envelope.get(name)) is not kind:  # exactly: True is no revision
+            raise BadSnapshot(f"the snapshot has no {name}, or one that is not of type {kind.__name__}")
+    if envelope["schema"] != SCHEMA:
+        raise BadSnapshot(f"the snapshot has schema {envelope['schema']}; this SDK understands {SCHEMA}")
+    if envelope["revision"] < 0 or not envelope["epoch"]:
+        raise BadSnapshot("the snapshot has a negative revision or an empty epoch")
+    return envelope
+
+
+def _json_object(body: bytes) -> dict[str, Any]:
+    try:
+        value = json.loads(body, parse_constant=_no_constant)
+    except (ValueError, RecursionError) as error:
+        raise BadSnapshot(f"the payload is not JSON: {error}") from None
+    if not isinstance(value, dict):
+        raise BadSnapshot(f"the payload is a JSON {type(value).__name__}, not an object")
+    return value
+
+
+def _no_constant(name: str) -> Any:
+    raise ValueError(f"{name} is no JSON")
+
+
+def _expect(name: str, found: object, expected: object) -> None:
+    if found != expected:
+        raise BadSnapshot(f"the snapshot's {name} is {found!r}, expected {expected!r}")
+
+
+class SnapshotCache:
+    """The last known good snapshot of one service on disk, shared by the processes of a machine.
+
+    It holds the payload as it came, never the key; only the key's hash is in its name, so that a snapshot is never
+    used with a key for another environment.
+    """
+
+    def __init__(self, directory: str, url: str, service: str, key: str) -> None:
+        identity = hashlib.sha256("\n".join((url, service, key)).encode()).hexdigest()[:16]
+        self.path = os.path.join(directory, f"{service}-{identity}.json")
+        self._service = service
+
+    def load(self) -> tuple[Snapshot, float] | None:
+        """The snapshot and the time (seconds since 1970) at which it was written, or None if there is no file.
+
+        Raises BadSnapshot if the file does not hold a whole and valid snapshot, and OSError if it cannot be read.
+        """
+        try:
+            with open(self.path, "rb") as file:
+                body, written = file.read(MAX_BYTES + 1), os.fstat(file.fileno()).st_mtime
+        except FileNotFoundError:
+            return None
+        return read_snapshot(body, self._service), written
+
+    def save(self, snapshot: Snapshot) -> bool:
+        """Keep `snapshot`, unless the file has it or a newer one already; True if it was written. Raises OSError."""
+        if self._holds(snapshot):
+            return False
+        os.makedirs(os.path.dirname(self.path), mode=0o700, exist_ok=True)
+        temporary = f"{self.path}.{os.getpid()}-{os.urandom(4).hex()}.tmp"
+        try:
+            _write_private(temporary, snapshot.body)
+            os.replace(temporary, self.path)
+        except OSError:
+            with contextlib.suppress(OSError):
+                os.unlink(temporary)
+            raise
+        return True
+
+    def _holds(self, snapshot: Snapshot) -> bool:
+        try:
+            with open(self.path, "rb") as file:
+                body = file.read(MAX_BYTES + 1)
+            held = _envelope(body)
+            if held["epoch"] != snapshot.epoch or held["revision"] < snapshot.revision:
+                return False
+            read_snapshot(body, self._service, snapshot.environment)  # a damaged file holds nothing
+        except (OSError, BadSnapshot):
+            return False
+        return True
+
+
+def _write_private(path: str, body: bytes) -> None:
+    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_CLOEXEC", 0), 0o600)
+    with open(descriptor, "wb") as file:
+        file.write(body)
+        file.flush()
+        os.fsync(file.fileno())  # else a power cut can leave an empty file in place of the last known good
