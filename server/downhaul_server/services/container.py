@@ -1,0 +1,42 @@
+"""All services of one process, on one store."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from downhaul_server.services.actors import Actor, SdkKey
+from downhaul_server.services.catalog import Catalog
+from downhaul_server.services.commit import Committer
+from downhaul_server.services.evaluate import Evaluate
+from downhaul_server.services.flags import Flags
+from downhaul_server.services.history import History
+from downhaul_server.services.keys import Keys
+from downhaul_server.services.kill import Kill
+from downhaul_server.services.segments import Segments
+from downhaul_server.services.snapshots import Snapshots
+from downhaul_server.settings import Settings
+from downhaul_server.store import Store
+
+
+class Services:
+    """What api and admin_ui hold. Safe to share between threads; make it after forking, with the process's Store."""
+
+    def __init__(self, store: Store, settings: Settings) -> None:
+        committer = Committer(store)
+        self._store = store
+        self.catalog = Catalog(committer, settings.default_environment)
+        self.flags = Flags(committer, settings.default_environment)
+        self.kill = Kill(committer, settings.default_environment)
+        self.segments = Segments(committer)
+        self.keys = Keys(committer)
+        self.history = History(store)
+        self.snapshots = Snapshots(store)
+        self.evaluate = Evaluate(self.snapshots)
+
+    def authenticate(self, token: str) -> Actor | SdkKey:
+        """Who holds this token. Asks nobody. Raises Unauthenticated, and Unavailable while nothing is loaded."""
+        raise NotImplementedError
+
+    def health(self) -> dict[str, Any]:
+        """How the store is (see `Store.health`); never raises."""
+        return self._store.health()
