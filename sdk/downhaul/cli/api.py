@@ -1,0 +1,147 @@
+"""The HTTP API as the commands see it. The only user of `requests` in this room.
+
+Every request has time limits, and every write an `Idempotency-Key`: so each request may be sent a second time when
+its connection fails, and a kill that is sent twice is one kill.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+from urllib.parse import quote
+from uuid import uuid4
+
+import requests
+
+from downhaul import __version__
+from downhaul.cli.connection import Connection
+from downhaul.cli.problems import foreign_answer, refused, unreachable
+
+TIMEOUT_S = (5.0, 20.0)
+"""To connect, and between two pieces of the answer."""
+PAGE = 500
+"""The largest page that the API gives."""
+
+
+@dataclass(frozen=True, slots=True)
+class Listing:
+    """The items of a list, and whether there are more than were asked for."""
+
+    items: list[dict[str, Any]]
+    more: bool = False
+
+
+class Api:
+    """One service, spoken to with one token. Paths are given in parts, each escaped. Every method raises CliError."""
+
+    def __init__(self, connection: Connection) -> None:
+        self._base = f"{connection.url}/api/v1"
+        self._url = connection.url
+        self._session = requests.Session()
+        self._session.auth = _Bearer(connection.token)
+        self._session.headers.update({"Accept": "application/json", "User-Agent": f"downhaul-cli/{__version__}"})
+
+    def get(self, *path: str, **query: str | int | None) -> Any:
+        """The document."""
+        return self._send("GET", path, params=query)
+
+    def list(self, *path: str, limit: int | None = None, **query: str | None) -> Listing:
+        """All items, page after page; or the first `limit` of them."""
+        items: list[dict[str, Any]] = []
+        cursor: str | None = None
+        while limit is None or len(items) < limit:
+            wanted = PAGE if limit is None else min(PAGE, limit - len(items))
+            page = self.get(*path, **query, limit=wanted, cursor=cursor)
+            try:
+                items += page["items"]
+                cursor = page["next"]
+            except (KeyError, TypeError):
+                raise foreign_answer(self._url) from None
+            if cursor is None:
+                return Listing(items)
+        return Listing(items, more=True)
+
+    def post(self, *path: str, body: Mapping[str, Any] | None = None) -> Any:
+        """The answer."""
+        return self._send("POST", path, body={} if body is None else body)
+
+    def put(self, *path: str, body: Mapping[str, Any], version: int | None = None) -> Any:
+        """The document as it is now; refused when it is not at `version` before."""
+        return self._send("PUT", path, body=body, version=version)
+
+    def patch(self, *path: str, body: Mapping[str, Any], version: int | None = None) -> Any:
+        """The document as it is now; refused when it is not at `version` before."""
+        return self._send("PATCH", path, body=body, version=version)
+
+    def delete(self, *path: str, version: int | None = None) -> None:
+        """Nothing; refused when it is not at `version`."""
+        self._send("DELETE", path, version=version)
+
+    def _send(
+        self,
+        method: str,
+        path: tuple[str, ...],
+        *,
+        params: Mapping[str, str | int | None] | None = None,
+        body: Mapping[str, Any] | None = None,
+        version: int | None = None,
+    ) -> Any:
+        headers = {} if method == "GET" else {"Idempotency-Key": str(uuid4())}
+        if version is not None:
+            headers["If-Match"] = f'"{version}"'
+        request = requests.Request(method, self._address(path), headers=headers, params=params, json=body)
+        return self._read(self._twice(self._session.prepare_request(request)))
+
+    def _address(self, path: tuple[str, ...]) -> str:
+        return "/".join([self._base, *(quote(part, safe="") for part in path)])
+
+    def _twice(self, request: requests.PreparedRequest) -> requests.Response:
+        """Send it, and once more when the connection failed: to the service it is the same operation."""
+        failures: list[Exception] = []
+        for _ in range(2):
+            try:
+                return self._once(request)
+            except requests.RequestException as error:
+                failures.append(error)
+                if not _may_pass(error):
+                    break
+        raise unreachable(self._url, failures, wrote=request.method != "GET") from None
+
+    def _once(self, request: requests.PreparedRequest) -> requests.Response:
+        settings = self._session.merge_environment_settings(request.url or "", {}, None, None, None)
+        # A redirect would turn a POST into a GET, and a kill that was not made would look like one that was.
+        return self._session.send(request, timeout=TIMEOUT_S, allow_redirects=False, **settings)
+
+    def _read(self, response: requests.Response) -> Any:
+        if response.status_code == requests.codes.no_content:
+            return None
+        if not response.ok:
+            raise refused(self._url, response.status_code, _json(response))
+        document = _json(response) if response.status_code < 300 else None
+        if not isinstance(document, dict):
+            raise foreign_answer(self._url, response.headers.get("Location"))
+        return document
+
+
+class _Bearer(requests.auth.AuthBase):
+    """The token, as an `auth`: a plain header would give way to what `~/.netrc` says about the host."""
+
+    def __init__(self, token: str) -> None:
+        self._token = token
+
+    def __call__(self, request: requests.PreparedRequest) -> requests.PreparedRequest:
+        request.headers["Authorization"] = f"Bearer {self._token}"
+        return request
+
+
+def _may_pass(error: Exception) -> bool:
+    lost = (requests.ConnectionError, requests.exceptions.ChunkedEncodingError)
+    return isinstance(error, lost) and not isinstance(error, requests.exceptions.SSLError)
+
+
+def _json(response: requests.Response) -> Any:
+    try:
+        return response.json()
+    except ValueError:
+        return None

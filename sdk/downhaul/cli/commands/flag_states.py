@@ -1,0 +1,87 @@
+"""`downhaul flags set` and `rollout`: the state of a flag in one environment."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import click
+
+from downhaul.cli.options import FLAG, JSON, PERCENT, FlagName, common, given, needed_environment, reason, version
+from downhaul.cli.session import Session
+from downhaul.cli.variants import read_serve
+from downhaul.cli.words import state, state_sentence
+
+
+@click.command("set")
+@click.argument("flag", type=FLAG)
+@needed_environment
+@click.option("--on/--off", "on", default=None, help="Turn it on or off.")
+@click.option("--serve", "variant", metavar="VARIANT", help="Serve this variant to all whom no rule matches.")
+@click.option(
+    "--otherwise",
+    metavar="SPLIT",
+    help="What to serve to all whom no rule matches: shares in percent, such as on=25,off=75, or JSON.",
+)
+@click.option("--by", help="With shares: the attribute that decides who gets which; left out: user.")
+@click.option("--rules", type=JSON, help="The rules, a JSON array, in place of those that are there.")
+@reason
+@version
+@common
+def set_state(
+    session: Session,
+    flag: FlagName,
+    environment: str,
+    variant: str | None,
+    otherwise: str | None,
+    by: str | None,
+    version: int | None,
+    **changes: Any,
+) -> None:
+    """Change the state of FLAG in one environment. A kill stays: only `restore` lifts it."""
+    if variant is not None and otherwise is not None:
+        raise click.UsageError("Give --serve or --otherwise, not both.")
+    served = {"variant": variant} if variant is not None else read_serve(otherwise, by)
+    body = given(**changes, otherwise=served)
+    if not body.keys() - {"reason"}:
+        raise click.UsageError("Nothing to change: give --on, --off, --serve, --otherwise or --rules.")
+    _change(session, flag, environment, body, version)
+
+
+@click.command("rollout")
+@click.argument("flag", type=FLAG)
+@click.argument("percent", type=PERCENT)
+@needed_environment
+@click.option("--by", help="The attribute that decides who is in; left out: as it is now, else user.")
+@reason
+@version
+@common
+def rollout(
+    session: Session,
+    flag: FlagName,
+    percent: float,
+    environment: str,
+    by: str | None,
+    reason: str | None,
+    version: int | None,
+) -> None:
+    """Serve FLAG to PERCENT of those whom no rule matches; who has it keeps it as the share grows."""
+    _change(session, flag, environment, given(rollout=percent, by=by, reason=reason), version)
+
+
+def _change(session: Session, flag: FlagName, environment: str, body: dict[str, Any], version: int | None) -> None:
+    path = ("services", flag.service, "flags", flag.key, "environments", environment)
+    document = session.api.patch(*path, body=body, version=version)
+    session.answer(document, f"{flag} in {environment}: {state(document, environment)} (version {document['version']})")
+    if not session.as_json:
+        _warn(session, flag, environment, document["environments"][environment])
+
+
+def _warn(session: Session, flag: FlagName, environment: str, document: dict[str, Any]) -> None:
+    """A change of what is not served would look like one that works."""
+    if document["killed"]:
+        session.output.note(
+            f"It stays {state_sentence(document)}; "
+            f"`downhaul restore {flag} -e {environment} --reason ...` lifts the kill."
+        )
+    elif not document["on"]:
+        session.output.note(f"It is off there; `downhaul flags set {flag} -e {environment} --on` turns it on.")

@@ -1,0 +1,95 @@
+"""`downhaul kill` and `downhaul restore`: one flag or many. A kill asks nothing and waits for nobody."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import click
+
+from downhaul.cli.errors import CliError, ExitCode
+from downhaul.cli.options import FLAG, SERVICE, FlagName, common, environment, given, reason
+from downhaul.cli.session import Session
+from downhaul.cli.words import listed
+
+_flags = click.argument("flags", type=FLAG, nargs=-1)
+_tags = click.option("--tag", "tags", multiple=True, help="Every flag with this tag; repeatable.")
+_services = click.option(
+    "--service", "services", type=SERVICE, multiple=True, help="Every flag of this service; with --tag, those with it."
+)
+
+
+@click.command()
+@_flags
+@_tags
+@_services
+@environment
+@reason
+@common
+def kill(session: Session, **selection: Any) -> None:
+    """Force FLAGS off, whatever their rules say.
+
+    Each serves its off variant from now on; many are killed at once, in one commit.
+    A flag that is killed already is no error. The rules stay as they are, for `restore`.
+    """
+    _switch(session, "kill", **selection)
+
+
+@click.command()
+@_flags
+@_tags
+@_services
+@environment
+@click.option("--reason", required=True, help="Why it is safe again, for the log.")
+@common
+def restore(session: Session, **selection: Any) -> None:
+    """Lift the kill of FLAGS.
+
+    They are served again as their states and rules say.
+    """
+    _switch(session, "restore", **selection)
+
+
+def _switch(
+    session: Session,
+    verb: str,
+    flags: tuple[FlagName, ...],
+    tags: tuple[str, ...],
+    services: tuple[str, ...],
+    environment: str | None,
+    reason: str | None,
+) -> None:
+    if not (flags or tags or services):
+        raise click.UsageError(f"Say what to {verb}: SERVICE/FLAG, --tag or --service.")
+    body = given(environment=environment, reason=reason)
+    if len(flags) == 1 and not tags and not services:
+        answer = session.api.post("services", flags[0].service, "flags", flags[0].key, verb, body=body)
+    else:
+        body |= given(flags=tuple(map(str, flags)), tags=tags, services=services)
+        answer = session.api.post(verb, body=body)
+    session.answer(answer, f"{_sentence(verb, answer)}.")
+    if missing := answer["not_found"]:
+        session.output.flush()
+        raise CliError(f"not found: {listed(missing)}", ExitCode.NOT_FOUND, hint="all others were found")
+
+
+def _sentence(verb: str, answer: dict[str, Any]) -> str:
+    """`checkout/new-checkout is killed in production (revision 42)`."""
+    flags, unchanged = answer["flags"], answer["unchanged"]
+    where = f"in {answer['environment']} (revision {answer['revision']})"
+    if not answer["changed"]:
+        return f"{_subject(flags, 'was', 'were')} {_BEFORE[verb]} {where}{_names(flags)}"
+    already = f", {len(unchanged)} of them {_ALREADY[verb]}" if unchanged else ""
+    return f"{_subject(flags, 'is', 'are')} {_NOW[verb]} {where}{already}{_names(flags)}"
+
+
+def _subject(flags: list[str], one: str, many: str) -> str:
+    return f"{flags[0]} {one}" if len(flags) == 1 else f"{len(flags)} flags {many}"
+
+
+def _names(flags: list[str]) -> str:
+    return f": {listed(flags)}" if len(flags) > 1 else ""
+
+
+_NOW = {"kill": "killed", "restore": "restored"}
+_BEFORE = {"kill": "already killed", "restore": "not killed"}
+_ALREADY = {"kill": "already before", "restore": "not killed before"}

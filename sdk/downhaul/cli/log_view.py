@@ -1,0 +1,52 @@
+"""The log and the history of a flag for people."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from rich.table import Table
+
+from downhaul.cli.output import table
+from downhaul.cli.words import value, when
+
+_LONGEST = 60
+"""Characters of a value in a table; `--json` has all of it."""
+
+
+def log_table(entries: Sequence[Mapping[str, Any]]) -> Table:
+    """A line for each commit."""
+    headers = ["REVISION", "WHEN", "WHO", "WHAT", "ON", "REASON"]
+    return table(headers, [[*_head(each), _documents(each["documents"]), each.get("reason")] for each in entries])
+
+
+def history_table(entries: Sequence[Mapping[str, Any]]) -> Table:
+    """A line for each change of one flag, with what became different."""
+    headers = ["REVISION", "WHEN", "WHO", "WHAT", "CHANGES", "REASON"]
+    rows = [[*_head(each), "\n".join(change(one) for one in each["changes"]), each.get("reason")] for each in entries]
+    return table(headers, rows)
+
+
+def change(document: Mapping[str, Any]) -> str:
+    """`environments/production/on: false -> true`."""
+    path = str(document["path"]).removeprefix("/").replace("~1", "/").replace("~0", "~")
+    match document["op"]:
+        case "add":
+            return f"{path}: {_short(document.get('after'))} (new)"
+        case "remove":
+            return f"{path}: {_short(document.get('before'))} (gone)"
+        case _:
+            return f"{path}: {_short(document.get('before'))} -> {_short(document.get('after'))}"
+
+
+def _head(entry: Mapping[str, Any]) -> list[str | int | None]:
+    return [entry["revision"], when(entry["at"]), entry["actor"], entry["action"]]
+
+
+def _documents(documents: Sequence[Mapping[str, Any]]) -> str:
+    return ", ".join(f"{each['service']}/{each['key']}" if each.get("service") else each["key"] for each in documents)
+
+
+def _short(document: Any) -> str:
+    text = value(document)
+    return text if len(text) <= _LONGEST else f"{text[: _LONGEST - 3]}..."

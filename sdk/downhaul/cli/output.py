@@ -1,0 +1,119 @@
+"""What is written and where: results on stdout, everything else on stderr; tables for people, JSON for programs.
+
+Texts come from other people (names, reasons, descriptions): nothing in them may move the cursor of a terminal.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+import unicodedata
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+from rich.console import Console, RenderableType
+from rich.table import Table
+from rich.text import Text
+
+from downhaul.cli.errors import CliError
+
+Cell = str | int | Text | None
+
+_UNBOUNDED = 100_000
+"""Columns of a "terminal" that is a file or a pipe: nothing is wrapped there."""
+_JOINERS = "\u200c\u200d"
+"""Without them, Persian and many emoji fall apart."""
+
+
+class Output:
+    """Both streams of this process."""
+
+    def __init__(self) -> None:
+        self._out = _console(stderr=False)
+        self._err = _console(stderr=True)
+
+    def show(self, *parts: RenderableType) -> None:
+        """Write to stdout, one part after the other."""
+        for part in parts:
+            self._out.print(plain(part) if isinstance(part, str) else part)
+
+    def json(self, document: Any) -> None:
+        """Write to stdout. Escapes keep it valid in every encoding, and harmless on a terminal."""
+        sys.stdout.write(json.dumps(document, indent=2) + "\n")
+
+    def note(self, text: str) -> None:
+        """Write to stderr: what is not part of the result."""
+        self._err.print(plain(text))
+
+    def error(self, error: CliError, *, as_json: bool) -> None:
+        """Write to stderr: one sentence, what to do next, and the places of the faults when there are several."""
+        if as_json:
+            sys.stderr.write(json.dumps(error.to_json(), indent=2) + "\n")
+            return
+        hint = f"; {error.hint}" if error.hint else ""
+        self._err.print(Text.assemble(("Error: ", "bold red"), plain(f"{error}{hint}")))
+        for fault in error.faults:
+            self._err.print(plain(f"  {fault}"))
+
+    def flush(self) -> None:
+        """Now, so that a reader who has gone is noticed here and not at the interpreter's end."""
+        sys.stdout.flush()
+
+
+def plain(text: str, style: str = "") -> Text:
+    """Text without markup, its control characters (and those that turn the direction of writing) made visible."""
+    return Text("".join(map(_visible, text)), style)
+
+
+def table(headers: Sequence[str], rows: Iterable[Sequence[Cell]]) -> Table:
+    """Columns without a frame, as wide as they need to be; on a narrow terminal they wrap, and lose nothing."""
+    grid = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="bold")
+    for header in headers:
+        grid.add_column(header, overflow="fold")
+    for row in rows:
+        grid.add_row(*map(_cell, row))
+    return grid
+
+
+def fields(pairs: Iterable[tuple[str, Cell]]) -> Table:
+    """Names and values, one pair a line; pairs without a value are left out."""
+    grid = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), show_header=False)
+    grid.add_column(style="bold", no_wrap=True)
+    grid.add_column(overflow="fold")
+    for name, value in pairs:
+        if value not in (None, ""):
+            grid.add_row(name, _cell(value))
+    return grid
+
+
+def indented(part: RenderableType) -> Table:
+    """Two columns to the right."""
+    grid = Table.grid(padding=(0, 0, 0, 2), pad_edge=True)
+    grid.add_column()
+    grid.add_row(part)
+    return grid
+
+
+def _cell(value: Cell) -> Text:
+    if isinstance(value, Text):
+        return value
+    return plain("" if value is None else str(value))
+
+
+def _visible(character: str) -> str:
+    if character == "\n" or unicodedata.category(character) not in ("Cc", "Cf", "Cs", "Zl", "Zp"):
+        return character
+    return character if character in _JOINERS else character.encode("unicode_escape").decode("ascii")
+
+
+class _Console(Console):
+    def on_broken_pipe(self) -> None:
+        raise BrokenPipeError  # rich would end the process itself, with an exit code of its own
+
+
+def _console(*, stderr: bool) -> Console:
+    stream = sys.stderr if stderr else sys.stdout
+    if hasattr(stream, "reconfigure"):
+        stream.reconfigure(errors="backslashreplace")
+    width = None if stream.isatty() else _UNBOUNDED
+    return _Console(stderr=stderr, width=width, highlight=False, markup=False, emoji=False, soft_wrap=False)
