@@ -1,0 +1,1 @@
+"""The demonstration: believable flags, and two small microservices (checkout, payments) that use the SDK."""

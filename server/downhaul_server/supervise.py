@@ -1,0 +1,192 @@
+"""The processes that make up a running Downhaul: started in order, started again when they die, ended together."""
+
+from __future__ import annotations
+
+import logging
+import os
+import signal
+import socket
+import subprocess
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from types import FrameType, TracebackType
+from typing import NoReturn
+
+from downhaul_server import lifeline
+from downhaul_server.store import Embedded, EmbeddedError
+
+log = logging.getLogger(__name__)
+
+SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
+PAUSE_S = 0.1
+STOP_S = 8.0
+"""Longer than the web server's own graceful time, and with Redis's part about ten seconds."""
+QUICK_S = 5.0
+"""A process that lives shorter than this could not start."""
+QUICK_DEATHS = 3
+LONGEST_PAUSE_S = 5.0
+
+
+class Stopped(BaseException):
+    """A signal asked us to end."""
+
+
+class ChildFailedError(Exception):
+    """A process cannot be kept running. One sentence."""
+
+
+@dataclass
+class Child:
+    """A program of ours and how it is started; one process of it at a time."""
+
+    name: str
+    command: Sequence[str]
+    environ: Mapping[str, str] = field(repr=False)
+    """All of its environment: it holds secrets."""
+    descriptors: tuple[int, ...] = ()
+    """Open files that it inherits under the same numbers."""
+    _process: subprocess.Popen[bytes] | None = None
+    _started: float = 0.0
+    _quick_deaths: int = 0
+
+    @property
+    def pid(self) -> int | None:
+        """Its process id; None when it is not running."""
+        return self._process.pid if self._process and self._process.poll() is None else None
+
+    def start(self) -> None:
+        """Start it, in a session of its own: Control-C in the terminal is for the supervisor."""
+        self._started = time.monotonic()
+        self._process = subprocess.Popen(
+            self.command,
+            env=dict(self.environ),
+            stdin=subprocess.DEVNULL,
+            pass_fds=self.descriptors,
+            start_new_session=True,
+            preexec_fn=lifeline.before_exec(),
+        )
+
+    def ensure_running(self) -> None:
+        """Start it again when it has died. Raises ChildFailedError when it keeps dying right after its start."""
+        if self._process is None or self._process.poll() is None:
+            return
+        quick = time.monotonic() - self._started < QUICK_S
+        self._quick_deaths = self._quick_deaths + 1 if quick else 0
+        ended = f"{self.name} ended ({_how(self._process.returncode)})"
+        if self._quick_deaths >= QUICK_DEATHS:
+            raise ChildFailedError(f"{ended} {QUICK_DEATHS} times right after its start")
+        log.error("%s; starting it again", ended)
+        self.start()
+
+    def send(self, how: signal.Signals) -> None:
+        """Send it a signal, if it is there."""
+        if self.pid is not None and self._process is not None:
+            self._process.send_signal(how)
+
+    def wait(self, deadline: float) -> None:
+        """Wait until it has ended; at the deadline (monotonic) it is killed, with all that it started."""
+        if self._process is None:
+            return
+        try:
+            self._process.wait(max(0.0, deadline - time.monotonic()))
+        except subprocess.TimeoutExpired:
+            log.warning("%s did not end in time; killing it", self.name)
+            self.kill()
+            self._process.wait()
+
+    def kill(self) -> None:
+        """End it and all that it started at once; does not wait. Safe in a signal handler."""
+        if self.pid is not None:
+            os.killpg(self.pid, signal.SIGKILL)
+
+
+class Supervisor:
+    """Holds the embedded Redis and the children, from `with` until a signal. The first one ends all in order and in
+    about ten seconds, the second one at once."""
+
+    def __init__(self) -> None:
+        self._redis: Embedded | None = None
+        self._children: list[Child] = []
+        self._listeners: list[socket.socket] = []
+        self._redis_pause = PAUSE_S
+        self._redis_due = 0.0
+
+    def __enter__(self) -> Supervisor:
+        for number in SIGNALS:
+            signal.signal(number, _stop)
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> bool:
+        for number in SIGNALS:
+            signal.signal(number, self._end_at_once)
+        self._end()
+        return isinstance(error, Stopped)
+
+    def close_at_end(self, listener: socket.socket) -> None:
+        """A socket that children inherit: once they are told to end, nobody may wait on it any more."""
+        self._listeners.append(listener)
+
+    def start_redis(self, redis: Embedded) -> str:
+        """Start it and keep it running; gives its URL. Raises EmbeddedError."""
+        url = redis.start()
+        self._redis = redis
+        return url
+
+    def start(self, child: Child) -> None:
+        """Start it and keep it running."""
+        self._children.append(child)
+        child.start()
+
+    def watch(self) -> NoReturn:
+        """Keep all of them running, until a signal. Raises ChildFailedError."""
+        while True:
+            self.look()
+            time.sleep(PAUSE_S)
+
+    def look(self) -> None:
+        """Start again whatever has died. Raises ChildFailedError."""
+        for child in self._children:
+            child.ensure_running()
+        if self._redis is not None and time.monotonic() >= self._redis_due:
+            self._revive(self._redis)
+
+    def _revive(self, redis: Embedded) -> None:
+        # Without Redis the server still answers every read, so a disk that is full must not end it.
+        try:
+            redis.ensure_running()
+            self._redis_pause = PAUSE_S
+        except EmbeddedError as error:
+            self._redis_pause = min(self._redis_pause * 2, LONGEST_PAUSE_S)
+            self._redis_due = time.monotonic() + self._redis_pause
+            log.error("%s; trying again in %.1f s", error, self._redis_pause)
+
+    def _end(self) -> None:
+        for listener in self._listeners:
+            listener.close()
+        for child in self._children:
+            child.send(signal.SIGTERM)
+        deadline = time.monotonic() + STOP_S
+        for child in self._children:
+            child.wait(deadline)
+        if self._redis is not None:
+            self._redis.stop()
+
+    def _end_at_once(self, number: int, frame: FrameType | None) -> None:
+        for child in self._children:
+            child.kill()
+        if self._redis is not None and self._redis.pid is not None:
+            # What it has acknowledged is on disk: a kill loses nothing.
+            os.kill(self._redis.pid, signal.SIGKILL)
+        os._exit(128 + number)
+
+
+def _stop(number: int, frame: FrameType | None) -> None:
+    # Raised wherever we are, also while Redis takes its time to load. The next signal waits until that is handled.
+    raise Stopped(signal.Signals(number).name)
+
+
+def _how(status: int) -> str:
+    return f"exit status {status}" if status >= 0 else signal.Signals(-status).name
