@@ -16,12 +16,20 @@ import requests
 
 from downhaul import __version__
 from downhaul.cli.connection import Connection
-from downhaul.cli.problems import foreign_answer, refused, unreachable
+from downhaul.cli.problems import foreign_answer, incomplete_answer, refused, unreachable
 
 TIMEOUT_S = (5.0, 20.0)
 """To connect, and between two pieces of the answer."""
 PAGE = 500
 """The largest page that the API gives."""
+
+
+class Document(dict[str, Any]):
+    """An object of an answer, at any depth. Asking for a member that is not there raises CliError: what answered is
+    another program, or another version of the service."""
+
+    def __missing__(self, name: str) -> Any:
+        raise incomplete_answer(name)
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,11 +61,8 @@ class Api:
         while limit is None or len(items) < limit:
             wanted = PAGE if limit is None else min(PAGE, limit - len(items))
             page = self.get(*path, **query, limit=wanted, cursor=cursor)
-            try:
-                items += page["items"]
-                cursor = page["next"]
-            except (KeyError, TypeError):
-                raise foreign_answer(self._url) from None
+            items += page["items"]
+            cursor = page["next"]
             if cursor is None:
                 return Listing(items)
         return Listing(items, more=True)
@@ -142,6 +147,6 @@ def _may_pass(error: Exception) -> bool:
 
 def _json(response: requests.Response) -> Any:
     try:
-        return response.json()
+        return response.json(object_hook=Document)
     except ValueError:
         return None

@@ -25,7 +25,7 @@ class Connection:
 
 
 def connect(environ: Mapping[str, str], profile: str | None) -> Connection:
-    """A profile that is named wins (`profile`, `DOWNHAUL_PROFILE`), then the environment's token, then the active profile.
+    """A named profile wins (`profile`, `DOWNHAUL_PROFILE`), then the token of the environment, then the active profile.
 
     A profile's token goes only to the profile's address. Raises CliError.
     """

@@ -41,11 +41,12 @@ class CliError(Exception):
 
     @property
     def faults(self) -> list[str]:
-        """`place: what is wrong there`, for each fault of a document that was refused, when there are several."""
+        """`place: what is wrong there`, for each fault of what was refused that the sentence does not tell."""
         errors = (self._problem or {}).get("errors")
-        if not isinstance(errors, list) or len(errors) < 2:
-            return []
-        return [_fault(each) for each in errors if isinstance(each, Mapping)]
+        faults = errors if isinstance(errors, list) else []
+        return [
+            _fault(each) for each in faults if isinstance(each, Mapping) and str(each.get("detail")) not in str(self)
+        ]
 
     def to_json(self) -> dict[str, Any]:
         """The service's own problem document where there is one, else one that says the same."""
@@ -54,5 +55,5 @@ class CliError(Exception):
 
 
 def _fault(error: Mapping[str, Any]) -> str:
-    pointer = str(error.get("pointer", "")).removeprefix("#")
-    return f"{pointer}: {error.get('detail', '')}" if pointer else str(error.get("detail", ""))
+    place = str(error.get("pointer") or error.get("parameter") or "").removeprefix("#")
+    return f"{place}: {error.get('detail', '')}" if place else str(error.get("detail", ""))

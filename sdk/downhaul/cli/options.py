@@ -126,6 +126,7 @@ class MomentType(click.ParamType[str]):
 
 FLAG = FlagType()
 SERVICE = Key("service", _SERVICE)
+SERVICE_OR_ALL = Key("service", rf"\*|{_SERVICE}")
 ENVIRONMENT = Key("environment", _SERVICE)
 SEGMENT = Key("segment", _FLAG)
 KEY_ID = Key("key", r"[A-Za-z0-9][A-Za-z0-9_-]{0,99}")

@@ -36,6 +36,7 @@ _HINTS = MappingProxyType(
         504: "the service behind the proxy does not answer; run the command again in a moment",
     }
 )
+_UNSURE = "it is not known whether the change was made: look before you repeat it"
 _ELSE = "if it happens again, give the operators of the service this request id"
 
 
@@ -48,6 +49,8 @@ def refused(url: str, status: int, problem: Any) -> CliError:
         return CliError(f"{url} answered {status}", code, hint=_HINTS.get(status, ""))
     message = str(problem.get("detail") or problem["title"])
     hint = _HINTS.get(status, "")
+    if problem.get("outcome_unknown"):
+        hint = _UNSURE
     if status >= 500 and status not in _HINTS:
         message, hint = f"{message} (request {problem.get('request_id', 'unknown')})", _ELSE
     return CliError(message, code, hint=hint, problem=problem)
@@ -57,7 +60,7 @@ def unreachable(url: str, failures: Sequence[Exception], *, wrote: bool) -> CliE
     """The error when no answer came, after one or two tries."""
     hint = "check that it runs, and that this is its address (DOWNHAUL_URL, or the profile)"
     if wrote and not all(map(_never_connected, failures)):
-        hint = "it is not known whether the change was made: look before you repeat it"
+        hint = _UNSURE
     return CliError(f"{url} cannot be reached: {_cause(failures[-1])}", ExitCode.UNAVAILABLE, hint=hint)
 
 
@@ -67,6 +70,15 @@ def foreign_answer(url: str, location: str | None = None, *, status: int | None 
     what = f"redirects to {location}" if location else f"gave an answer that is not Downhaul's{with_status}"
     hint = "check that this is the service's address (DOWNHAUL_URL, or the profile)"
     return CliError(f"{url} {what}", ExitCode.UNAVAILABLE, hint=hint)
+
+
+def incomplete_answer(name: str) -> CliError:
+    """The error when an answer lacks something that Downhaul's have."""
+    return CliError(
+        f"the answer has no `{name}`: it comes from another program, or from another version of the service",
+        ExitCode.UNAVAILABLE,
+        hint="check the address (DOWNHAUL_URL, or the profile), and that `downhaul --version` fits the service",
+    )
 
 
 _CAUSES = MappingProxyType(

@@ -1,7 +1,7 @@
 """The profile file: addresses and tokens by name, readable by their owner alone.
 
-`$XDG_CONFIG_HOME/downhaul/profiles.toml` (default `~/.config`) holds `active = "name"`, and `[profiles.name]` with `url`
-and `token`.
+`$XDG_CONFIG_HOME/downhaul/profiles.toml` (default `~/.config`) holds `active = "name"` and, for each name,
+`[profiles.name]` with `url` and `token`.
 """
 
 from __future__ import annotations

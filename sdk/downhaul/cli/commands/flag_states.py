@@ -71,7 +71,9 @@ def rollout(
 def _change(session: Session, flag: FlagName, environment: str, body: dict[str, Any], version: int | None) -> None:
     path = ("services", flag.service, "flags", flag.key, "environments", environment)
     document = session.api.patch(*path, body=body, version=version)
-    session.answer(document, f"{flag} in {environment}: {state(document, environment)} (version {document['version']})")
+    session.answer(
+        document, f"{flag} in {environment}: {state(document, environment)} (revision {document['version']})."
+    )
     if not session.as_json:
         _warn(session, flag, environment, document["environments"][environment])
 

@@ -55,7 +55,7 @@ flags.add_command(rollout)
 @common
 def list_flags(session: Session, service: str, limit: int | None, **filters: Any) -> None:
     """The flags of SERVICE and their states."""
-    found = session.api.list("services", service, "flags", limit=limit, **_filters(**filters))
+    found = session.api.list("services", service, "flags", limit=limit, **filters)
     session.answer_list(
         found,
         flag_table(found.items, filters["environment"]),
@@ -138,7 +138,3 @@ def _document(flag: FlagName, document: Any, parts: dict[str, Any]) -> dict[str,
     if document.get("key", flag.key) != flag.key or document.get("service", flag.service) != flag.service:
         raise click.BadParameter(f"it holds another flag than {flag}.", param_hint="'--file'")
     return {**document, "key": flag.key, **given(**parts)}
-
-
-def _filters(*, query: str | None, **filters: str | None) -> dict[str, str | None]:
-    return {**filters, "q": query}

@@ -6,7 +6,7 @@ from typing import Any
 
 import click
 
-from downhaul.cli.options import ENVIRONMENT, KEY_ID, SERVICE, common, confirm, given, limit, yes
+from downhaul.cli.options import ENVIRONMENT, KEY_ID, SERVICE, SERVICE_OR_ALL, common, confirm, given, limit, yes
 from downhaul.cli.output import plain, table
 from downhaul.cli.session import Session
 from downhaul.cli.words import listed, when
@@ -32,7 +32,12 @@ def create() -> None:
 @click.argument("name")
 @click.option("-e", "--environment", type=ENVIRONMENT, required=True, help="The environment that it may read.")
 @click.option(
-    "--service", "services", type=SERVICE, multiple=True, required=True, help="A service that it may read; repeatable."
+    "--service",
+    "services",
+    type=SERVICE_OR_ALL,
+    multiple=True,
+    required=True,
+    help="A service that it may read, or * for all; repeatable.",
 )
 @_quiet
 @common

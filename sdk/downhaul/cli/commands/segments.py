@@ -58,7 +58,7 @@ def set_segment(session: Session, key: str, condition: Any, name: str | None, ve
     if name is None:
         name, version = _as_it_is(session, key, version)
     document = session.api.put("segments", key, body={"key": key, "name": name, "when": condition}, version=version)
-    session.answer(document, f"The segment {key} is set (version {document['version']}).")
+    session.answer(document, f"The segment {key} is set (revision {document['version']}).")
 
 
 @segments.command("delete")
