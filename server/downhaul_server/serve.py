@@ -9,8 +9,8 @@ from gevent import monkey
 # The workers need this before anything is imported; processes and signals are gunicorn's, and stay the system's.
 monkey.patch_all(os=False, signal=False)
 
-import logging
 import os
+import socket
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -25,7 +25,7 @@ from gunicorn.glogging import Logger as GunicornLogger
 from gunicorn.workers.ggevent import GeventWorker
 from prometheus_client.multiprocess import mark_process_dead
 
-from downhaul_server import lifeline, limits
+from downhaul_server import lifeline, limits, logs
 from downhaul_server.app import create_app
 from downhaul_server.listening import BACKLOG
 from downhaul_server.services.container import Services
@@ -47,6 +47,13 @@ class Worker(GeventWorker):  # type: ignore[misc]
         self.slot: int | None = None
         """Its place on the board."""
         self._idle: set[gevent.Greenlet] = set()
+
+    def patch(self) -> None:
+        """gunicorn would patch a second time here; that was done at the top, so only its sockets are left to do."""
+        self.sockets = [
+            socket.socket(listener.FAMILY, socket.SOCK_STREAM, fileno=listener.sock.detach())
+            for listener in self.sockets
+        ]
 
     @contextmanager
     def timeout_ctx(self) -> Iterator[None]:
@@ -149,7 +156,7 @@ class Web(BaseApplication):  # type: ignore[misc]
 def main() -> None:
     """Serve until SIGTERM."""
     settings = Settings.from_environment().prepare()
-    logging.basicConfig(level=settings.log_level.upper())
+    logs.configure(settings)
     Web(settings, int(sys.argv[1])).run()
 
 

@@ -114,14 +114,13 @@ class Supervisor:
 
     def __enter__(self) -> Supervisor:
         for number in SIGNALS:
-            signal.signal(number, _stop)
+            signal.signal(number, self._stop)
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> bool:
-        for number in SIGNALS:
-            signal.signal(number, self._end_at_once)
+        self._expect_second_signal()
         self._end()
         return isinstance(error, Stopped)
 
@@ -174,6 +173,15 @@ class Supervisor:
         if self._redis is not None:
             self._redis.stop()
 
+    def _stop(self, number: int, frame: FrameType | None) -> NoReturn:
+        # Raised wherever we are, also while Redis takes its time to load.
+        self._expect_second_signal()
+        raise Stopped(signal.Signals(number).name)
+
+    def _expect_second_signal(self) -> None:
+        for number in SIGNALS:
+            signal.signal(number, self._end_at_once)
+
     def _end_at_once(self, number: int, frame: FrameType | None) -> None:
         for child in self._children:
             child.kill()
@@ -181,11 +189,6 @@ class Supervisor:
             # What it has acknowledged is on disk: a kill loses nothing.
             os.kill(self._redis.pid, signal.SIGKILL)
         os._exit(128 + number)
-
-
-def _stop(number: int, frame: FrameType | None) -> None:
-    # Raised wherever we are, also while Redis takes its time to load. The next signal waits until that is handled.
-    raise Stopped(signal.Signals(number).name)
 
 
 def _how(status: int) -> str:

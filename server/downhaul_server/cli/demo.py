@@ -15,8 +15,9 @@ from downhaul_demo.banner import Addresses, banner
 from downhaul_demo.private import token_file
 from downhaul_demo.seed import Administrator, DemoError, sdk_key_file, seed
 
+from downhaul_server import logs
 from downhaul_server.cli.failures import CommandFailed, prepared_settings, told
-from downhaul_server.cli.run import configure_logs, start_server
+from downhaul_server.cli.run import start_server
 from downhaul_server.listening import ListenError, listen, url_of
 from downhaul_server.settings import Settings
 from downhaul_server.supervise import Child, Supervisor
@@ -34,7 +35,7 @@ def demo() -> None:
     # For eyes in a terminal, unless told otherwise.
     environ = {"DOWNHAUL_LOG_FORMAT": "console", "DOWNHAUL_LOG_LEVEL": "warning", **os.environ}
     settings = prepared_settings(environ)
-    configure_logs(settings)
+    logs.configure(settings)
     with Supervisor() as supervisor:
         server = url_of(start_server(supervisor, settings, environ))
         _wait_until(supervisor, lambda: _answers(f"{server}/readyz"), "the server is ready")

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import click
 
-from downhaul_server import limits
+from downhaul_server import limits, logs
 from downhaul_server.cli.failures import prepared_settings, told
 from downhaul_server.listening import address_of, listen, url_of
 from downhaul_server.settings import Settings
@@ -27,18 +27,13 @@ log = logging.getLogger(__name__)
 def run() -> None:
     """Run the service until SIGTERM or Control-C."""
     settings = prepared_settings()
-    configure_logs(settings)
+    logs.configure(settings)
     with Supervisor() as supervisor:
         listener = start_server(supervisor, settings, os.environ)
-        log.info("Downhaul is at %s", url_of(listener))
+        log.info("Downhaul listens at %s", url_of(listener))
         if not _token_was_set(settings):
             log.info("the admin token is in the file %s", settings.admin_token_file)
         supervisor.watch()
-
-
-def configure_logs(settings: Settings) -> None:
-    """Logs of this process; the web server sets up its own."""
-    logging.basicConfig(level=settings.log_level.upper())
 
 
 def start_server(supervisor: Supervisor, settings: Settings, environ: Mapping[str, str]) -> socket.socket:
