@@ -1,0 +1,65 @@
+"""Who may call a route: each view declares one of three kinds, outermost, so that nothing is read before the check."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import wraps
+from typing import Any, TypeVar
+
+from flask import Response, g, request
+
+from downhaul_server.api.context import services
+from downhaul_server.services.actors import Actor, SdkKey
+from downhaul_server.services.errors import Forbidden, Unauthenticated
+
+View = Callable[..., Response]
+V = TypeVar("V", bound=View)
+
+KIND = "downhaul_authentication"
+"""The attribute of a view that says how it is authenticated: `token`, `sdk` or `public`."""
+
+
+def authenticated(view: View) -> View:
+    """For people and pipelines: the view gets the `Actor` as its first argument. An SDK key is refused (403)."""
+
+    @wraps(view)
+    def checked(*args: Any, **kwargs: Any) -> Response:
+        holder = _holder()
+        if not isinstance(holder, Actor):
+            raise Forbidden("this is an SDK key: it reads snapshots under /sdk/v1; here an API token is needed")
+        return view(holder, *args, **kwargs)
+
+    return declare(checked, "token")
+
+
+def instances(view: View) -> View:
+    """For instances: the view gets the `SdkKey` as its first argument. An API token is refused (403)."""
+
+    @wraps(view)
+    def checked(*args: Any, **kwargs: Any) -> Response:
+        holder = _holder()
+        if not isinstance(holder, SdkKey):
+            raise Forbidden("this is an API token: snapshots are read with an SDK key")
+        return view(holder, *args, **kwargs)
+
+    return declare(checked, "sdk")
+
+
+def public(view: V) -> V:
+    """For everybody who can reach the server: nothing secret may be answered."""
+    return declare(view, "public")
+
+
+def declare(view: V, kind: str) -> V:
+    """Note on a view how it is authenticated; a test reads it from every route."""
+    setattr(view, KIND, kind)
+    return view
+
+
+def _holder() -> Actor | SdkKey:
+    scheme, _, token = request.environ.get("HTTP_AUTHORIZATION", "").partition(" ")
+    if scheme.lower() != "bearer" or not token.strip():
+        raise Unauthenticated("expected the header `Authorization: Bearer <token>`")
+    holder = services().authenticate(token.strip())
+    g.holder = holder
+    return holder

@@ -1,0 +1,36 @@
+"""Everything of this room, put into an app."""
+
+from __future__ import annotations
+
+from flask import Flask
+
+from downhaul_server.api import context, docs, errors, probes, requests, sdk
+from downhaul_server.api.context import Wiring
+from downhaul_server.api.metrics import Metrics
+from downhaul_server.api.openapi import Api
+from downhaul_server.api.v1 import catalog, flags, keys, kill, segments, status
+from downhaul_server.services.container import Services
+from downhaul_server.settings import Settings
+
+BLUEPRINTS = (
+    kill.blueprint,
+    flags.blueprint,
+    segments.blueprint,
+    catalog.blueprint,
+    keys.blueprint,
+    status.blueprint,
+    sdk.blueprint,
+    probes.blueprint,
+)
+
+
+def register(app: Flask, services: Services, settings: Settings) -> None:
+    """Routes, errors, hooks and the document."""
+    wiring = Wiring(services, settings, Metrics(services.health))
+    context.attach(app, wiring)
+    requests.register(app, wiring)
+    errors.register(app)
+    api = Api(app)
+    for blueprint in BLUEPRINTS:
+        api.register_blueprint(blueprint)
+    app.register_blueprint(docs.create_blueprint(api))

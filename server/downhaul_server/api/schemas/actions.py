@@ -1,0 +1,88 @@
+"""Kill, restore and explain."""
+
+from __future__ import annotations
+
+from marshmallow import fields as base
+
+from downhaul_server.api.schemas.common import Open
+from downhaul_server.api.schemas.fields import LONG_TEXT, Items, Json, Key, Map, Number, Strict, Text, environment_key
+from downhaul_server.api.schemas.fields import service_key as service
+from downhaul_server.services import names
+
+LONGEST_WAIT_S = 60
+MOST_NAMED = 1000
+
+
+class KillSchema(Strict):
+    """All of it may be left out."""
+
+    environment = environment_key(
+        allow_none=True,
+        metadata={"description": "When left out: the token's only one, else the server's default environment."},
+    )
+    reason = Text(longest=LONG_TEXT, allow_none=True, metadata={"description": "For the log, and for who looks next."})
+    wait = Number(0, LONGEST_WAIT_S, metadata={"description": "Seconds; taken, and without effect in this release."})
+
+
+class RestoreSchema(KillSchema):
+    """Switching back on is the guarded act: it needs a reason."""
+
+    reason = Text(shortest=1, longest=LONG_TEXT, required=True)
+
+
+class SelectionSchema(Strict):
+    """The flags of any of `services` with any of `tags` (both, where both are given), plus `flags`."""
+
+    services = Items(service(), most=MOST_NAMED)
+    tags = Items(Text(shortest=1, longest=100), most=MOST_NAMED)
+    flags = Items(Key(names.FLAG_NAME), most=MOST_NAMED, metadata={"description": "Each as `service/key`."})
+
+
+class KillManySchema(SelectionSchema, KillSchema):
+    """Many at once, in one commit."""
+
+
+class RestoreManySchema(SelectionSchema, RestoreSchema):
+    """Many at once, in one commit."""
+
+
+class KilledSchema(Open):
+    """What a kill or a restore did."""
+
+    revision = base.Integer(required=True, metadata={"description": "Of the commit, or of the kill that stood."})
+    committed_at = base.DateTime(required=True)
+    environment = base.String(required=True)
+    flags = base.List(base.String(), required=True, metadata={"description": "Every flag that was meant."})
+    changed = base.Boolean(required=True, metadata={"description": "False: all of them were as wanted already."})
+    unchanged = base.List(base.String(), required=True)
+    not_found = base.List(base.String(), required=True, metadata={"description": "Named, but there is no such thing."})
+
+
+class ExplainSchema(Strict):
+    """For whom, and where."""
+
+    environment = environment_key(allow_none=True)
+    context = Map(Text(longest=LONG_TEXT), Json(), most=1000)
+
+
+class StepSchema(Open):
+    """One step of the evaluation."""
+
+    step = base.String(required=True)
+    verdict = base.String(required=True)
+    detail = base.Raw()
+
+
+class ExplanationSchema(Open):
+    """What an instance would answer, and why."""
+
+    flag = base.String(required=True)
+    environment = base.String(required=True)
+    value = Json(required=True)
+    variant = base.String(required=True, allow_none=True)
+    reason = base.String(required=True)
+    rule = base.String(required=True, allow_none=True)
+    error_code = base.String(required=True, allow_none=True)
+    error_message = base.String(allow_none=True)
+    revision = base.Integer(required=True)
+    steps = base.List(base.Nested(StepSchema), required=True)

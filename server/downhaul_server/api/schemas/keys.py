@@ -1,0 +1,63 @@
+"""SDK keys and API tokens."""
+
+from __future__ import annotations
+
+from marshmallow import fields as base
+
+from downhaul_server.api.schemas.common import Open, PageQuery, page_of
+from downhaul_server.api.schemas.fields import (
+    Choice,
+    Items,
+    Key,
+    Strict,
+    Text,
+    Time,
+    environment_key,
+)
+from downhaul_server.services import names
+from downhaul_server.services.actors import ROLES
+
+KINDS = ("sdk", "api")
+SCOPE = r"\*|" + names.SERVICE_KEY
+
+
+class KeyCreateSchema(Strict):
+    """`sdk` needs `environment`; `api` needs `role`, and may have `environments` and `expires`. `*` means all."""
+
+    kind = Choice(*KINDS, required=True)
+    name = Text(shortest=1, required=True)
+    services = Items(Key(SCOPE), least=1, most=1000)
+    environment = environment_key(metadata={"description": "For `sdk`: the one that its instances are in."})
+    role = Choice(*ROLES, metadata={"description": "For `api`."})
+    environments = Items(Key(SCOPE), least=1, most=1000, metadata={"description": "For `api`."})
+    expires = Time(allow_none=True, metadata={"description": "For `api`."})
+
+
+class KeySchema(Open):
+    """A key; never its token."""
+
+    id = base.String(required=True)
+    kind = Choice(*KINDS, required=True)
+    name = base.String(required=True)
+    services = base.List(base.String(), required=True)
+    environment = base.String()
+    role = base.String()
+    environments = base.List(base.String())
+    expires = base.DateTime(allow_none=True)
+    created_at = base.DateTime(required=True)
+    created_by = base.String(required=True)
+
+
+class NewKeySchema(KeySchema):
+    """A new key with its token, this once."""
+
+    token = base.String(required=True)
+
+
+KeyPageSchema = page_of(KeySchema)
+
+
+class KeyListQuery(PageQuery):
+    """Which keys."""
+
+    kind = Choice(*KINDS)

@@ -1,0 +1,40 @@
+"""For instances: the snapshot. Asked by every process of a fleet every few seconds, so as thin as a view can be."""
+
+from __future__ import annotations
+
+from flask import Response, request
+
+from downhaul_server.api.answers import PRIVATE, none_match
+from downhaul_server.api.auth import instances
+from downhaul_server.api.blueprint import Blueprint, only_documents
+from downhaul_server.api.context import wiring
+from downhaul_server.api.schemas.operations import SnapshotQuery, SnapshotSchema
+from downhaul_server.services.actors import SdkKey
+
+blueprint = Blueprint("instances", __name__, description="What the SDK reads, with an SDK key.")
+
+VARY = "Authorization"
+SCHEMA = SnapshotQuery()
+ETAG = {"description": "`epoch:revision`, in quotes: a strong validator.", "schema": {"type": "string"}}
+
+
+@blueprint.operation("GET", "/sdk/v1/snapshot", versioned=True, problems=(404,))
+@instances
+@only_documents(blueprint.query(SnapshotQuery))
+@blueprint.answers(200, SnapshotSchema, headers={"ETag": ETAG})
+def get_snapshot(key: SdkKey) -> Response:
+    """Everything that one service needs in the key's environment.
+
+    It is sent as it is, without compression: a strong ETag names bytes. A proxy in front may compress (and weaken
+    the ETag to `W/"..."`, which is accepted). Poll it with `If-None-Match`.
+    """
+    if request.query_string != b"service=" + (service := request.args.get("service", "")).encode():
+        service = blueprint.ARGUMENTS_PARSER.parse(SCHEMA, location="query")["service"]
+    room = wiring()
+    snapshot = room.services.snapshots.get(key, service)
+    headers = {"ETag": snapshot.etag, "Cache-Control": PRIVATE, "Vary": VARY}
+    if none_match(request.environ.get("HTTP_IF_NONE_MATCH"), snapshot.etag):
+        room.metrics.polled(304)
+        return Response(status=304, headers=headers)
+    room.metrics.polled(200)
+    return Response(snapshot.body, headers=headers, content_type="application/json")

@@ -1,0 +1,144 @@
+"""Flags and their states."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from flask import Response
+
+from downhaul_server.api.answers import document_answer, if_match, json_answer, no_content, operation, page_answer
+from downhaul_server.api.auth import authenticated
+from downhaul_server.api.blueprint import Blueprint
+from downhaul_server.api.context import services
+from downhaul_server.api.openapi import ETAG
+from downhaul_server.api.schemas.actions import ExplainSchema, ExplanationSchema
+from downhaul_server.api.schemas.common import PageQuery
+from downhaul_server.api.schemas.flags import (
+    FlagCreateSchema,
+    FlagListQuery,
+    FlagMergeSchema,
+    FlagPageSchema,
+    FlagReplaceSchema,
+    FlagSchema,
+    StatePatchSchema,
+    StateSchema,
+)
+from downhaul_server.api.schemas.history import FlagChangePageSchema
+from downhaul_server.services.actors import Actor
+
+blueprint = Blueprint("flags", __name__, description="Flags, their states, and why they decide as they do.")
+
+FLAGS = "/api/v1/services/<service>/flags"
+FLAG = f"{FLAGS}/<flag>"
+STATE = f"{FLAG}/environments/<environment>"
+
+
+@blueprint.operation("GET", FLAGS)
+@authenticated
+@blueprint.query(FlagListQuery)
+@blueprint.answers(200, FlagPageSchema)
+def list_flags(actor: Actor, query: dict[str, Any], service: str) -> Response:
+    """List the flags of a service."""
+    return page_answer(services().flags.list(actor, service, **query))
+
+
+@blueprint.operation("POST", FLAGS, versioned=True, problems=(409,))
+@authenticated
+@blueprint.body(FlagCreateSchema)
+@blueprint.answers(201, FlagSchema, headers=ETAG)
+def create_flag(actor: Actor, body: dict[str, Any], service: str) -> Response:
+    """Create a flag. It is off everywhere unless `environments` says otherwise."""
+    return document_answer(services().flags.create(actor, service, body, operation=operation()), created=True)
+
+
+@blueprint.operation("GET", FLAG, versioned=True)
+@authenticated
+@blueprint.answers(200, FlagSchema, headers=ETAG)
+def get_flag(actor: Actor, service: str, flag: str) -> Response:
+    """Read a flag."""
+    return document_answer(services().flags.get(actor, service, flag))
+
+
+@blueprint.operation("PUT", FLAG, versioned=True, problems=(409,))
+@authenticated
+@blueprint.body(FlagReplaceSchema)
+@blueprint.answers(200, FlagSchema, headers=ETAG)
+@blueprint.answers(201, FlagSchema, headers=ETAG)
+def replace_flag(actor: Actor, body: dict[str, Any], service: str, flag: str) -> Response:
+    """Replace a flag, or create it.
+
+    What is left out gets its default. The salt and kills that stand are kept.
+    """
+    flags = services().flags
+    version = if_match(lambda: flags.get(actor, service, flag))
+    document, created = flags.replace(actor, service, flag, body, if_match=version, operation=operation())
+    return document_answer(document, created=created)
+
+
+@blueprint.operation("PATCH", FLAG, versioned=True, problems=(409,))
+@authenticated
+@blueprint.body(FlagMergeSchema)
+@blueprint.answers(200, FlagSchema, headers=ETAG)
+def patch_flag(actor: Actor, body: dict[str, Any], service: str, flag: str) -> Response:
+    """Change parts of a flag: a JSON merge patch (RFC 7396)."""
+    flags = services().flags
+    version = if_match(lambda: flags.get(actor, service, flag))
+    return document_answer(flags.patch(actor, service, flag, body, if_match=version, operation=operation()))
+
+
+@blueprint.operation("DELETE", FLAG, versioned=True, problems=(409,))
+@authenticated
+@blueprint.answers(204)
+def delete_flag(actor: Actor, service: str, flag: str) -> Response:
+    """Delete a flag that no other flag requires."""
+    flags = services().flags
+    version = if_match(lambda: flags.get(actor, service, flag))
+    flags.delete(actor, service, flag, if_match=version, operation=operation())
+    return no_content()
+
+
+@blueprint.operation("GET", STATE, versioned=True)
+@authenticated
+@blueprint.answers(200, StateSchema, headers=ETAG)
+def get_state(actor: Actor, service: str, flag: str, environment: str) -> Response:
+    """Read a flag's state in one environment. The ETag is the flag's."""
+    return document_answer(services().flags.get(actor, service, flag), part=("environments", environment))
+
+
+@blueprint.operation("PATCH", STATE, versioned=True)
+@authenticated
+@blueprint.body(StatePatchSchema)
+@blueprint.answers(200, FlagSchema, headers=ETAG)
+def patch_state(actor: Actor, body: dict[str, Any], service: str, flag: str, environment: str) -> Response:
+    """Change a flag's state in one environment.
+
+    Any of `on`, `rules`, `otherwise`, or the short form `{"rollout": 25, "by": "user"}`. Answers the whole flag.
+    """
+    flags = services().flags
+    version = if_match(lambda: flags.get(actor, service, flag))
+    reason = body.pop("reason", None)
+    document = flags.set_state(
+        actor, service, flag, environment, body, if_match=version, reason=reason, operation=operation()
+    )
+    return document_answer(document)
+
+
+@blueprint.operation("POST", f"{FLAG}/explain", problems=(422,))
+@authenticated
+@blueprint.body(ExplainSchema, required=False)
+@blueprint.answers(200, ExplanationSchema)
+def explain_flag(actor: Actor, body: dict[str, Any], service: str, flag: str) -> Response:
+    """Why does this context get what it gets? Changes nothing."""
+    explanation = services().evaluate.explain(
+        actor, service, flag, environment=body.get("environment"), context=body.get("context", {})
+    )
+    return json_answer(explanation)
+
+
+@blueprint.operation("GET", f"{FLAG}/history")
+@authenticated
+@blueprint.query(PageQuery)
+@blueprint.answers(200, FlagChangePageSchema)
+def list_history(actor: Actor, query: dict[str, Any], service: str, flag: str) -> Response:
+    """What happened to a flag, newest first, with the differences."""
+    return page_answer(services().history.flag(actor, service, flag, **query))

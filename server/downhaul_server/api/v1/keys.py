@@ -1,0 +1,54 @@
+"""SDK keys and API tokens."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from flask import Response
+
+from downhaul_server.api.answers import json_answer, no_content, operation, page_answer
+from downhaul_server.api.auth import authenticated
+from downhaul_server.api.blueprint import Blueprint
+from downhaul_server.api.context import services
+from downhaul_server.api.schemas.keys import KeyCreateSchema, KeyListQuery, KeyPageSchema, KeySchema, NewKeySchema
+from downhaul_server.services.actors import Actor
+
+blueprint = Blueprint("keys", __name__, description="SDK keys for instances, API tokens for people and pipelines.")
+
+KEYS = "/api/v1/keys"
+KEY = f"{KEYS}/<key_id>"
+
+
+@blueprint.operation("GET", KEYS)
+@authenticated
+@blueprint.query(KeyListQuery)
+@blueprint.answers(200, KeyPageSchema)
+def list_keys(actor: Actor, query: dict[str, Any]) -> Response:
+    """List keys, without their tokens."""
+    return page_answer(services().keys.list(actor, **query))
+
+
+@blueprint.operation("POST", KEYS)
+@authenticated
+@blueprint.body(KeyCreateSchema)
+@blueprint.answers(201, NewKeySchema)
+def create_key(actor: Actor, body: dict[str, Any]) -> Response:
+    """Create a key. The answer holds its token, this once."""
+    return json_answer(services().keys.create(actor, body, operation=operation()), 201)
+
+
+@blueprint.operation("GET", KEY)
+@authenticated
+@blueprint.answers(200, KeySchema)
+def get_key(actor: Actor, key_id: str) -> Response:
+    """Read a key, without its token."""
+    return json_answer(services().keys.get(actor, key_id))
+
+
+@blueprint.operation("DELETE", KEY)
+@authenticated
+@blueprint.answers(204)
+def revoke_key(actor: Actor, key_id: str) -> Response:
+    """Revoke a key. It is refused from now on."""
+    services().keys.revoke(actor, key_id, operation=operation())
+    return no_content()

@@ -1,0 +1,23 @@
+"""Wires the rooms of the server into one WSGI application, and nothing else."""
+
+from __future__ import annotations
+
+import downhaul_admin
+from flask import Flask
+
+from downhaul_server import logs
+from downhaul_server.api.register import register
+from downhaul_server.services.container import Services
+from downhaul_server.settings import Settings
+
+
+def create_app(services: Services, settings: Settings) -> Flask:
+    """The application of one process. Call it after forking, with the process's own services."""
+    logs.configure(settings)
+    app = Flask("downhaul_server", static_folder=None)
+    app.config["MAX_CONTENT_LENGTH"] = settings.max_body_bytes
+    # `//x` is no other name of `/x`: a redirect would lose the body of a write, and hide a client's mistake.
+    app.url_map.merge_slashes = False
+    register(app, services, settings)
+    app.register_blueprint(downhaul_admin.create_blueprint(services, settings))
+    return app
