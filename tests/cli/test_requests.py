@@ -207,3 +207,8 @@ def test_a_document_with_broken_unicode_can_be_shown(service: FakeService, shell
 
     assert "\\ud800" in shell("services", "list").out
     assert shell("services", "list", "--json").json[0]["name"].endswith("\U0001f600")
+
+
+def test_an_argument_that_is_no_text_is_wrong_usage(service: FakeService, shell: Shell) -> None:
+    assert shell("flags", "list", "checkout", "--tag", "\udcff").code == 2
+    assert service.asked == []

@@ -106,6 +106,7 @@ class FakeService:
     asked: list[Asked] = field(default_factory=list)
     ended: threading.Event = field(default_factory=threading.Event)
     _answers: deque[Answer] = field(default_factory=deque)
+    _standing: Answer = field(default_factory=lambda: Answer(500, b"", {}))
 
     def will_answer(self, document: Any = None, status: int = 200, **headers: str) -> None:
         """JSON; or these bytes, as they are."""
@@ -130,7 +131,10 @@ class FakeService:
         return self.asked[-1]
 
     def take(self) -> Answer:
-        return self._answers.popleft() if len(self._answers) > 1 else self._answers[0]
+        """The next answer; when there is none, the last one again."""
+        if self._answers:
+            self._standing = self._answers.popleft()
+        return self._standing
 
 
 @dataclass(frozen=True, slots=True)

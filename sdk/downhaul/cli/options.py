@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import re
 import sys
 from collections.abc import Callable
@@ -10,11 +9,12 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal, InvalidOperation
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import Any
 
 import click
 
 from downhaul.cli.session import Session
+from downhaul.cli.strict_json import loads
 
 Command = Callable[..., Any]
 
@@ -64,19 +64,28 @@ class FlagType(click.ParamType[FlagName]):
         return FlagName(service, key)
 
 
+_KINDS: dict[type, str] = {dict: "JSON object", list: "JSON array"}
+
+
 class JsonType(click.ParamType[Any]):
     """JSON from a file, from stdin (`-`), or on the spot when it begins with a bracket."""
 
     name = "file, - or json"
+
+    def __init__(self, expected: type) -> None:
+        self._expected = expected
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
         if not isinstance(value, str):
             return value
         source, text = self._read(value, param, ctx)
         try:
-            return json.loads(text, parse_constant=_refuse_constant)
-        except (ValueError, RecursionError) as error:
+            document = loads(text)
+        except ValueError as error:
             self.fail(f"{source} is not JSON: {error}", param, ctx)
+        if not isinstance(document, self._expected):
+            self.fail(f"{source} holds no {_KINDS[self._expected]}.", param, ctx)
+        return document
 
     def _read(self, value: str, param: click.Parameter | None, ctx: click.Context | None) -> tuple[str, str]:
         if value.lstrip().startswith(("{", "[")):
@@ -131,7 +140,8 @@ ENVIRONMENT = Key("environment", _SERVICE)
 SEGMENT = Key("segment", _FLAG)
 KEY_ID = Key("key", r"[A-Za-z0-9][A-Za-z0-9_-]{0,99}")
 PROFILE = Key("profile", r"[A-Za-z0-9][A-Za-z0-9_-]{0,62}")
-JSON = JsonType()
+OBJECT = JsonType(dict)
+ARRAY = JsonType(list)
 PERCENT = PercentType()
 MOMENT = MomentType()
 
@@ -212,7 +222,3 @@ def given(**values: Any) -> dict[str, Any]:
     """Only what was given: without None and without empty tuples; tuples become lists."""
     chosen = {name: value for name, value in values.items() if value is not None and value != ()}
     return {name: list(value) if isinstance(value, tuple) else value for name, value in chosen.items()}
-
-
-def _refuse_constant(name: str) -> NoReturn:
-    raise ValueError(f"{name} is not in JSON")

@@ -46,6 +46,8 @@ def _guarded(session: Session, arguments: list[str]) -> int:
 
 
 def _invoke(session: Session, arguments: list[str]) -> int:
+    if not all(map(_is_text, arguments)):
+        raise click.UsageError("An argument is not UTF-8 text.")
     # Not `downhaul.main()`: it has exit codes of its own for interrupts and broken pipes.
     try:
         with downhaul.make_context(PROGRAM, arguments, obj=session) as context:
@@ -54,6 +56,11 @@ def _invoke(session: Session, arguments: list[str]) -> int:
         code = ended.exit_code
     session.output.flush()
     return code if isinstance(code, int) else ExitCode.OK
+
+
+def _is_text(argument: str) -> bool:
+    """Bytes that cannot be decoded arrive as lone surrogates."""
+    return not any("\ud800" <= character <= "\udfff" for character in argument)
 
 
 def _usage(error: click.ClickException) -> CliError:

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import json
 from decimal import Decimal, InvalidOperation
 from typing import Any
 
 import click
 
+from downhaul.cli.strict_json import loads
 from downhaul.cli.words import WHOLE
 
 
@@ -42,8 +42,8 @@ def _variant_value(name: str, raw: str, kind: str) -> Any:
     if kind == "string" and not raw.startswith('"'):
         return raw
     try:
-        return json.loads(raw)
-    except (ValueError, RecursionError):
+        return loads(raw)
+    except ValueError:
         raise click.BadParameter(f"the value of {name}, {raw}, is not JSON.", param_hint="'--variant'") from None
 
 
@@ -51,8 +51,8 @@ def _json_serve(text: str, by: str | None) -> dict[str, Any]:
     if by is not None:
         raise click.UsageError("--by is for shares; JSON says it itself.")
     try:
-        document = json.loads(text)
-    except (ValueError, RecursionError):
+        document = loads(text)
+    except ValueError:
         raise click.BadParameter(f"{text} is not JSON.", param_hint="'--otherwise'") from None
     return dict(document)
 

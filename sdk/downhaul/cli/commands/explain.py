@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-import json
 from typing import Any
 
 import click
+from rich.table import Table
 from rich.text import Text
 
 from downhaul.cli.options import FLAG, FlagName, common, environment, given
 from downhaul.cli.output import plain, table
 from downhaul.cli.session import Session
+from downhaul.cli.strict_json import loads
 from downhaul.cli.words import value
 
 
@@ -37,8 +38,8 @@ def _attribute(text: str) -> tuple[str, Any]:
     if not equals or not name:
         raise click.BadParameter(f"{text!r} is neither NAME=TEXT nor NAME:=JSON.", param_hint="'ATTRIBUTES'")
     try:
-        return name, json.loads(raw) if is_json else raw
-    except (ValueError, RecursionError):
+        return name, loads(raw) if is_json else raw
+    except ValueError:
         raise click.BadParameter(f"{raw!r} is not JSON; {name}={raw} is a text.", param_hint="'ATTRIBUTES'") from None
 
 
@@ -50,6 +51,12 @@ def _headline(flag: FlagName, answer: dict[str, Any]) -> Text:
     return Text.assemble(plain(f"{flag} in {answer['environment']}: "), plain(served, "bold"), plain(f" ({details})"))
 
 
-def _steps(steps: list[dict[str, Any]]) -> Any:
-    rows = [(number, each["step"], each["verdict"], each.get("detail")) for number, each in enumerate(steps, 1)]
+def _steps(steps: list[dict[str, Any]]) -> Table:
+    rows = [(number, each["step"], _verdict(each), each["detail"]) for number, each in enumerate(steps, 1)]
     return table(["", "STEP", "VERDICT", "DETAIL"], rows)
+
+
+def _verdict(step: dict[str, Any]) -> Text:
+    if step["step"] in ("rule", "otherwise"):
+        return plain("serves", "bold green") if step["passed"] else plain("does not match", "dim")
+    return plain("goes on", "dim") if step["passed"] else plain("ends here", "bold red")

@@ -6,7 +6,7 @@ from typing import Any
 
 import click
 
-from downhaul.cli.options import FLAG, JSON, PERCENT, FlagName, common, given, needed_environment, reason, version
+from downhaul.cli.options import ARRAY, FLAG, PERCENT, FlagName, common, given, needed_environment, reason, version
 from downhaul.cli.session import Session
 from downhaul.cli.variants import read_serve
 from downhaul.cli.words import state, state_sentence
@@ -23,7 +23,7 @@ from downhaul.cli.words import state, state_sentence
     help="What to serve to all whom no rule matches: shares in percent, such as on=25,off=75, or JSON.",
 )
 @click.option("--by", help="With shares: the attribute that decides who gets which; left out: user.")
-@click.option("--rules", type=JSON, help="The rules, a JSON array, in place of those that are there.")
+@click.option("--rules", type=ARRAY, help="The rules, a JSON array, in place of those that are there.")
 @reason
 @version
 @common

@@ -13,7 +13,7 @@ from downhaul.cli.log_view import history_table
 from downhaul.cli.options import (
     ENVIRONMENT,
     FLAG,
-    JSON,
+    OBJECT,
     SERVICE,
     FlagName,
     common,
@@ -93,7 +93,7 @@ def show_flag(session: Session, flag: FlagName, environment: str | None) -> None
 @click.option("--purpose", type=PURPOSES, help="What it is for.")
 @click.option("--tag", "tags", multiple=True, help="A tag; repeatable.")
 @click.option("--expires", metavar="DATE", help="When it should be gone, such as 2027-01-31.")
-@click.option("--file", "document", type=JSON, help="The whole flag as JSON; the other options change parts of it.")
+@click.option("--file", "document", type=OBJECT, help="The whole flag as JSON; the other options change parts of it.")
 @common
 def create_flag(
     session: Session, flag: FlagName, document: dict[str, Any] | None, variants: tuple[str, ...], **parts: Any
@@ -131,10 +131,8 @@ def history(session: Session, flag: FlagName, limit: int | None) -> None:
     older_note(session, found)
 
 
-def _document(flag: FlagName, document: Any, parts: dict[str, Any]) -> dict[str, Any]:
-    document = {} if document is None else document
-    if not isinstance(document, dict):
-        raise click.BadParameter("expected one flag, a JSON object.", param_hint="'--file'")
+def _document(flag: FlagName, document: dict[str, Any] | None, parts: dict[str, Any]) -> dict[str, Any]:
+    document = document or {}
     if document.get("key", flag.key) != flag.key or document.get("service", flag.service) != flag.service:
         raise click.BadParameter(f"it holds another flag than {flag}.", param_hint="'--file'")
     return {**document, "key": flag.key, **given(**parts)}

@@ -7,7 +7,7 @@ from typing import Any
 import click
 
 from downhaul.cli.errors import CliError, ExitCode
-from downhaul.cli.options import JSON, SEGMENT, common, confirm, limit, version, yes
+from downhaul.cli.options import OBJECT, SEGMENT, common, confirm, limit, version, yes
 from downhaul.cli.output import fields, table
 from downhaul.cli.session import Session
 from downhaul.cli.words import condition, when
@@ -49,7 +49,7 @@ def show_segment(session: Session, key: str) -> None:
 
 @segments.command("set")
 @click.argument("key", type=SEGMENT)
-@click.option("--when", "condition", type=JSON, required=True, help="The condition.")
+@click.option("--when", "condition", type=OBJECT, required=True, help="The condition.")
 @click.option("--name", help="How people call it; left out: as it is, else the key.")
 @version
 @common
