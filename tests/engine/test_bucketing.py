@@ -80,9 +80,13 @@ def test_strings_and_integers_are_units(unit: Any, text: str) -> None:
     assert unit_text(unit) == text
 
 
-@pytest.mark.parametrize("unit", [None, True, False, 1.0, float("nan"), b"user-1", [], {}, (), 10**5000, object()])
+@pytest.mark.parametrize("unit", [None, True, False, 1.0, float("nan"), b"user-1", [], {}, (), object()], ids=repr)
 def test_nothing_else_is_a_unit(unit: Any) -> None:
     assert unit_text(unit) is None
+
+
+def test_an_integer_too_long_to_be_written_is_no_unit() -> None:
+    assert unit_text(10**5000) is None
 
 
 def test_a_subclass_of_a_string_counts_as_its_text() -> None:

@@ -53,7 +53,9 @@ def test_the_off_variant_need_not_be_called_off() -> None:
 
 
 def test_a_prerequisite_must_have_one_of_the_variants() -> None:
-    rules = ruleset(a=flag(requires=[{"flag": "b", "variants": ["on"]}]), b=flag(otherwise=split(on=50_000, off=50_000)))
+    rules = ruleset(
+        a=flag(requires=[{"flag": "b", "variants": ["on"]}]), b=flag(otherwise=split(on=50_000, off=50_000))
+    )
 
     for number in range(50):
         user = f"user-{number}"
@@ -105,7 +107,10 @@ def test_all_prerequisites_must_pass() -> None:
 
 def test_the_first_rule_that_matches_wins() -> None:
     rules = ruleset(
-        a=flag(rules=[rule(PRO, one("on"), "first"), rule(leaf("plan", "exists"), one("off"), "second")], otherwise=one("on"))
+        a=flag(
+            rules=[rule(PRO, one("on"), "first"), rule(leaf("plan", "exists"), one("off"), "second")],
+            otherwise=one("on"),
+        )
     )
 
     assert evaluate(rules, "a", {"plan": "pro"}) == (True, "on", "TARGETING_MATCH", "first", None)
