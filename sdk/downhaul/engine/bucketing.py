@@ -20,7 +20,9 @@ def position(salt: str, unit: str) -> int:
 def hash_of(text: str) -> int:
     """The unsigned murmur3_x86_32 of the text. A lone surrogate is no UTF-8; it is hashed as if it were a letter."""
     try:
-        return mmh3.hash(text, 0, False)
+        return mmh3.hash(
+            text.encode(), 0, False
+        )  # of bytes: given a lone surrogate in a str, mmh3 5 crashes the process
     except UnicodeEncodeError:
         return mmh3.hash(text.encode("utf-8", "surrogatepass"), 0, False)
 

@@ -295,7 +295,7 @@ def _chooser(prefix: str, split: Split, answers: tuple[Outcome, ...], missing: O
             unit = context.get(by)
             if unit.__class__ is str:
                 try:
-                    return first if hash32(prefix + unit, 0, False) < bound else second
+                    return first if hash32((prefix + unit).encode(), 0, False) < bound else second
                 except UnicodeEncodeError:
                     pass
             return choose_by_any(unit)
