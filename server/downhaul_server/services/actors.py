@@ -60,6 +60,10 @@ class Actor:
         """What the log keeps."""
         return {"name": self.name, "kind": self.kind, "role": self.role, "token": self.token_id}
 
+    def may(self, action: Action) -> bool:
+        """Whether its role allows it, somewhere."""
+        return action in ROLES[self.role]
+
     def reaches(self, service: str | None = None, environment: str | None = None) -> bool:
         """Whether its scope covers the service and the environment (`*`: all of them; None: not asked)."""
         return _covers(self.services, service) and _covers(self.environments, environment)
@@ -81,12 +85,18 @@ class SdkKey:
 
 def authorize(actor: Actor, action: Action, service: str | None = None, environment: str | None = None) -> None:
     """Raises Forbidden, saying which of role, service and environment is missing."""
-    if action not in ROLES[actor.role]:
+    if not actor.may(action):
         raise Forbidden(f"the role {actor.role} of {actor.name} does not allow to {_PHRASES[action]}")
     if not _covers(actor.services, service):
         raise Forbidden(f"the token of {actor.name} is not for {_scope('service', service)}")
     if not _covers(actor.environments, environment):
         raise Forbidden(f"the token of {actor.name} is not for {_scope('environment', environment)}")
+
+
+def home(actor: Actor, default: str) -> str:
+    """The environment that an actor means who names none: its token's only one, else the server's default."""
+    (only,) = actor.environments if len(actor.environments) == 1 else (ALL,)
+    return default if only == ALL else only
 
 
 def _covers(scope: frozenset[str], wanted: str | None) -> bool:

@@ -2,11 +2,30 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
-from downhaul_server.services.actors import Actor
-from downhaul_server.services.commit import Committer
-from downhaul_server.services.pages import LIMIT, Page
+from downhaul_server.services.actors import ALL, Action, Actor, authorize
+from downhaul_server.services.commit import Committer, Plan
+from downhaul_server.services.documents import (
+    READ_ONLY,
+    answer,
+    check_fields,
+    check_same,
+    check_version,
+    existing,
+    stamped,
+)
+from downhaul_server.services.errors import AlreadyExists, InUse
+from downhaul_server.services.flag_forms import remembering_kills
+from downhaul_server.services.names import address, check_key
+from downhaul_server.services.pages import LIMIT, Page, page_by_key
+from downhaul_server.services.selection import name_of
+from downhaul_server.store import View
+
+SERVICE = "service"
+ENVIRONMENT = "environment"
+LONG_AGO = "1970-01-01T00:00:00.000Z"
 
 
 class Catalog:
@@ -20,15 +39,18 @@ class Catalog:
         self, actor: Actor, *, query: str | None = None, limit: int = LIMIT, cursor: str | None = None
     ) -> Page:
         """Services in key order; only those of the actor's scope."""
-        raise NotImplementedError
+        return self._list(actor, SERVICE, lambda key: actor.reaches(service=key), query, limit, cursor)
 
     def get_service(self, actor: Actor, service: str) -> dict[str, Any]:
         """Raises NotFound, Forbidden."""
-        raise NotImplementedError
+        authorize(actor, Action.READ, service)
+        return self._get(SERVICE, service)
 
     def create_service(self, actor: Actor, document: dict[str, Any], *, operation: str | None = None) -> dict[str, Any]:
         """`name` defaults to the key. Raises AlreadyExists, Invalid, Forbidden."""
-        raise NotImplementedError
+        key = check_key(SERVICE, document.get("key"))
+        authorize(actor, Action.CATALOG, key, ALL)
+        return self._create(actor, SERVICE, key, document, ((key, ALL),), operation)
 
     def patch_service(
         self,
@@ -40,29 +62,42 @@ class Catalog:
         operation: str | None = None,
     ) -> dict[str, Any]:
         """Change its name. Raises NotFound, VersionMismatch, Invalid, Forbidden."""
-        raise NotImplementedError
+        authorize(actor, Action.CATALOG, service, ALL)
+        return self._rename(actor, SERVICE, service, changes, if_match, operation)
 
     def delete_service(
         self, actor: Actor, service: str, *, if_match: int | None = None, operation: str | None = None
     ) -> None:
         """Raises NotFound, VersionMismatch, InUse (it has flags), Forbidden."""
-        raise NotImplementedError
+        authorize(actor, Action.CATALOG, service, ALL)
+
+        def plan(view: View) -> Plan:
+            document = existing(view, SERVICE, service)
+            check_version(document, if_match)
+            if flags := view.of_kind(f"flag/{service}/"):
+                raise InUse(f"service {service}", [f"flag {name_of(flag)}" for flag in flags])
+            return Plan(action="service.delete", writes={document.address: None}, touches=((service, ALL),))
+
+        self._committer.run(actor, plan, request=("service.delete", service, if_match), operation=operation)
 
     def list_environments(
         self, actor: Actor, *, query: str | None = None, limit: int = LIMIT, cursor: str | None = None
     ) -> Page:
         """Environments in key order; only those of the actor's scope."""
-        raise NotImplementedError
+        return self._list(actor, ENVIRONMENT, lambda key: actor.reaches(environment=key), query, limit, cursor)
 
     def get_environment(self, actor: Actor, environment: str) -> dict[str, Any]:
         """Raises NotFound, Forbidden."""
-        raise NotImplementedError
+        authorize(actor, Action.READ, environment=environment)
+        return self._get(ENVIRONMENT, environment)
 
     def create_environment(
         self, actor: Actor, document: dict[str, Any], *, operation: str | None = None
     ) -> dict[str, Any]:
         """Every flag is off there. Raises AlreadyExists, Invalid, Forbidden."""
-        raise NotImplementedError
+        key = check_key(ENVIRONMENT, document.get("key"))
+        authorize(actor, Action.CATALOG, ALL, key)
+        return self._create(actor, ENVIRONMENT, key, document, ((ALL, key),), operation)
 
     def patch_environment(
         self,
@@ -74,11 +109,117 @@ class Catalog:
         operation: str | None = None,
     ) -> dict[str, Any]:
         """Change its name. Raises NotFound, VersionMismatch, Invalid, Forbidden."""
-        raise NotImplementedError
+        authorize(actor, Action.CATALOG, ALL, environment)
+        return self._rename(actor, ENVIRONMENT, environment, changes, if_match, operation)
 
     def delete_environment(
         self, actor: Actor, environment: str, *, if_match: int | None = None, operation: str | None = None
     ) -> None:
         """With every flag's state in it. Raises NotFound, VersionMismatch, InUse (keys name it, or it is the default
         environment), Forbidden."""
-        raise NotImplementedError
+        authorize(actor, Action.CATALOG, ALL, environment)
+
+        def plan(view: View) -> Plan:
+            document = existing(view, ENVIRONMENT, environment)
+            check_version(document, if_match)
+            if users := self._users_of_environment(view, environment):
+                raise InUse(f"environment {environment}", users)
+            writes = {document.address: None} | _without_states(view, environment)
+            return Plan(action="environment.delete", writes=writes, touches=((ALL, environment),))
+
+        self._committer.run(actor, plan, request=("environment.delete", environment, if_match), operation=operation)
+
+    def _users_of_environment(self, view: View, environment: str) -> list[str]:
+        default = ["the server, as its default environment"] if environment == self._default_environment else []
+        return default + [
+            f"key {key.key}"
+            for key in view.of_kind("key/")
+            if environment in (key.body.get("environment"), *key.body.get("environments", ()))
+        ]
+
+    def _list(
+        self,
+        actor: Actor,
+        kind: str,
+        reaches: Callable[[str], bool],
+        query: str | None,
+        limit: int,
+        cursor: str | None,
+    ) -> Page:
+        authorize(actor, Action.READ)
+        found = (
+            (document.key, document.key)
+            for document in self._committer.view.of_kind(f"{kind}/")
+            if reaches(document.key)
+            and (query is None or query.lower() in f"{document.key}\n{document.body['name']}".lower())
+        )
+        return page_by_key(found, limit, cursor, lambda key: self._get(kind, key))
+
+    def _get(self, kind: str, key: str) -> dict[str, Any]:
+        document = existing(self._committer.view, kind, key)
+        return self._answer(document.body, document.version)
+
+    def _answer(self, body: Any, version: int) -> dict[str, Any]:
+        if "created_at" not in body:
+            # One of the environments that were made with the store itself: only the log knows when that was.
+            body = body | dict.fromkeys(("created_at", "updated_at"), self._committer.committed_at(version, LONG_AGO))
+        return answer(body, version)
+
+    def _create(
+        self,
+        actor: Actor,
+        kind: str,
+        key: str,
+        document: dict[str, Any],
+        touches: tuple[tuple[str, str], ...],
+        operation: str | None,
+    ) -> dict[str, Any]:
+        check_fields(document, {"key", "name", *READ_ONLY})
+
+        def plan(view: View) -> Plan:
+            if view.get(address(kind, key)):
+                raise AlreadyExists(kind, key)
+            body = stamped({"key": key, "name": document.get("name") or key}, None)
+            return Plan(action=f"{kind}.create", writes={address(kind, key): body}, touches=touches)
+
+        return self._written(actor, kind, key, plan, (f"{kind}.create", document), operation)
+
+    def _rename(
+        self, actor: Actor, kind: str, key: str, changes: dict[str, Any], if_match: int | None, operation: str | None
+    ) -> dict[str, Any]:
+        check_fields(changes, {"key", "name", *READ_ONLY})
+        check_same(changes, key=key)
+
+        def plan(view: View) -> Plan:
+            before = existing(view, kind, key)
+            check_version(before, if_match)
+            name = (changes["name"] or key) if "name" in changes else before.body["name"]
+            after = stamped({**before.edit(), "name": name}, before)
+            writes = {} if name == before.body["name"] else {before.address: after}
+            return Plan(action=f"{kind}.update", writes=writes, alone=False)
+
+        return self._written(actor, kind, key, plan, (f"{kind}.update", key, changes, if_match), operation)
+
+    def _written(
+        self,
+        actor: Actor,
+        kind: str,
+        key: str,
+        plan: Callable[[View], Plan],
+        request: tuple[Any, ...],
+        operation: str | None,
+    ) -> dict[str, Any]:
+        outcome = self._committer.run(actor, plan, request=request, operation=operation)
+        written = self._committer.written(outcome, address(kind, key))
+        return self._answer(written.body, written.version)
+
+
+def _without_states(view: View, environment: str) -> dict[str, dict[str, Any]]:
+    """Every flag that was ever set there, without that."""
+    found = {}
+    for document in view.of_kind("flag/"):
+        if environment in document.body["environments"]:
+            flag = remembering_kills(document)
+            del flag["environments"][environment]
+            found[document.address] = stamped(flag, document)
+    return found

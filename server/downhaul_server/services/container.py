@@ -28,14 +28,14 @@ class Services:
         self.flags = Flags(committer, settings.default_environment)
         self.kill = Kill(committer, settings.default_environment)
         self.segments = Segments(committer)
-        self.keys = Keys(committer)
+        self.keys = Keys(committer, settings.admin_token)
         self.history = History(store)
         self.snapshots = Snapshots(store)
-        self.evaluate = Evaluate(self.snapshots)
+        self.evaluate = Evaluate(self.snapshots, settings.default_environment)
 
     def authenticate(self, token: str) -> Actor | SdkKey:
         """Who holds this token. Asks nobody. Raises Unauthenticated, and Unavailable while nothing is loaded."""
-        raise NotImplementedError
+        return self.keys.authenticate(token)
 
     def health(self) -> dict[str, Any]:
         """How the store is (see `Store.health`); never raises."""

@@ -1,5 +1,7 @@
 """What can go wrong in a service; nothing else leaves this room on purpose. One sentence each, fit for the client."""
 
+# ruff: noqa: N818 - the classes are named after what happened; every one of them is an error
+
 from __future__ import annotations
 
 from collections.abc import Sequence
@@ -16,7 +18,7 @@ class NotFound(ServiceError):
     """Something that was named is not there."""
 
     def __init__(self, kind: str, *keys: str) -> None:
-        super().__init__(f"there is no {kind} {', '.join(keys)}")
+        super().__init__(f"there is no {kind} {'/'.join(keys)}")
         self.kind = kind
         """`service`, `environment`, `flag`, `segment`, `key`."""
         self.keys = keys

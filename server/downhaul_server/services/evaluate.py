@@ -5,21 +5,37 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from downhaul_server.services.actors import Actor
+from downhaul.engine import decode_ruleset, explain
+
+from downhaul_server.services.actors import Action, Actor, authorize, home
+from downhaul_server.services.documents import existing
+from downhaul_server.services.ruleset import gather
 from downhaul_server.services.snapshots import Snapshots
 
 
 class Evaluate:
     """Answers what an instance of the service would, had it applied the newest revision."""
 
-    def __init__(self, snapshots: Snapshots) -> None:
+    def __init__(self, snapshots: Snapshots, default_environment: str) -> None:
         self._snapshots = snapshots
+        self._default_environment = default_environment
 
     def explain(
         self, actor: Actor, service: str, flag: str, *, environment: str | None, context: Mapping[str, Any]
     ) -> dict[str, Any]:
         """`{flag, environment, value, variant, reason, rule, error_code, revision, steps}`.
 
-        Raises NotFound (service, flag, environment), Forbidden, Unavailable.
+        `service` and `environment` are known to every instance, so they win over the context's. `environment` None: the
+        actor's only one, else the default. Raises NotFound (service, flag, environment), Forbidden, Unavailable.
         """
-        raise NotImplementedError
+        place = environment or home(actor, self._default_environment)
+        authorize(actor, Action.READ, service, place)
+        view = self._snapshots.view
+        for named in (("service", service), ("environment", place), ("flag", service, flag)):
+            existing(view, *named)
+        content = gather(view, service, place, [flag])
+        ruleset = decode_ruleset({"flags": content.flags, "segments": content.segments})
+        known = {"service": service, "environment": place}
+        evaluation = explain(ruleset, flag, context, known=known)
+        revision = self._snapshots.of(view, service, place).revision
+        return evaluation.to_json() | {"environment": place, "revision": revision}

@@ -2,11 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterator
 from typing import Any
 
-from downhaul_server.services.actors import Actor
-from downhaul_server.services.commit import Committer
-from downhaul_server.services.pages import LIMIT, Page
+from downhaul_server.services.actors import ALL, Action, Actor, authorize, home
+from downhaul_server.services.commit import Committer, Outcome, Plan, Written
+from downhaul_server.services.documents import check_version, existing
+from downhaul_server.services.errors import AlreadyExists
+from downhaul_server.services.flag_changes import build, change_state, difference
+from downhaul_server.services.flag_forms import FIELDS, present, reach, state_of
+from downhaul_server.services.merge import merge_patch, merge_serve
+from downhaul_server.services.names import address, check_key
+from downhaul_server.services.pages import LIMIT, Page, page_by_key
+from downhaul_server.services.references import check_dependents, segments_of_state
+from downhaul_server.store import Document, View
 
 
 class Flags:
@@ -14,6 +23,9 @@ class Flags:
 
     Read-only parts that are sent back (`version`, times, `killed`) are ignored: an edit never lifts a kill. Only an
     attempt to set `killed` is Invalid, so that nobody believes to have killed by an edit.
+
+    What is the same in every environment (all but the states) is changed only by those whose scope is every
+    environment; an actor for some environments sees and changes the states of those.
     """
 
     def __init__(self, committer: Committer, default_environment: str) -> None:
@@ -34,18 +46,52 @@ class Flags:
         limit: int = LIMIT,
         cursor: str | None = None,
     ) -> Page:
-        """Flags in key order. `state`: on | off | killed | partly (on, but not the same for all), in `environment`."""
-        raise NotImplementedError
+        """Flags in key order. `state`: on | off | killed | partly (on, but not the same for all), in `environment`.
+
+        `query` is found in key or description. Raises NotFound (service, environment), Forbidden.
+        """
+        place = environment or home(actor, self._default_environment)
+        authorize(actor, Action.READ, service, place if environment or state else None)
+        view = self._committer.view
+        existing(view, "service", service)
+        if environment:
+            existing(view, "environment", environment)
+        wanted = {"owner": owner, "purpose": purpose}
+
+        def matching() -> Iterator[tuple[str, Document]]:
+            for document in view.of_kind(f"flag/{service}/"):
+                flag = document.body
+                if (
+                    (tag is None or tag in flag["tags"])
+                    and all(value is None or flag[name] == value for name, value in wanted.items())
+                    and (state is None or reach(state_of(flag, place)) == state)
+                    and (query is None or query.lower() in f"{flag['key']}\n{flag['description']}".lower())
+                ):
+                    yield document.key, document
+
+        return page_by_key(matching(), limit, cursor, lambda found: self._present(actor, found.body, found.version))
 
     def get(self, actor: Actor, service: str, flag: str) -> dict[str, Any]:
         """One flag. Raises NotFound, Forbidden."""
-        raise NotImplementedError
+        authorize(actor, Action.READ, service)
+        document = _flag(self._committer.view, service, flag)
+        return self._present(actor, document.body, document.version)
 
     def create(
         self, actor: Actor, service: str, document: dict[str, Any], *, operation: str | None = None
     ) -> dict[str, Any]:
         """A new flag; `document["key"]` names it. Raises NotFound (service), AlreadyExists, Invalid, Forbidden."""
-        raise NotImplementedError
+        authorize(actor, Action.EDIT, service, ALL)
+        flag = check_key("flag", document.get("key"))
+
+        def plan(view: View) -> Plan:
+            existing(view, "service", service)
+            if view.get(address("flag", service, flag)):
+                raise AlreadyExists("flag", flag)
+            return self._changing(actor, view, service, flag, document, "flag.create")
+
+        request = ("flag.create", service, document)
+        return self._written(actor, service, flag, plan, request, operation)[0]
 
     def replace(
         self,
@@ -59,9 +105,26 @@ class Flags:
     ) -> tuple[dict[str, Any], bool]:
         """The whole flag anew (salt and kills are kept); True when that created it.
 
+        An environment that is left out is off again; one that is out of the actor's scope stays as it is.
         Raises NotFound, VersionMismatch, Invalid, InUse (a variant that another flag requires), Forbidden.
         """
-        raise NotImplementedError
+        authorize(actor, Action.EDIT, service)
+
+        def plan(view: View) -> Plan:
+            existing(view, "service", service)
+            before = view.get(address("flag", service, flag))
+            check_version(before, if_match)
+            check_key("flag", flag)
+            beyond = {
+                environment: state
+                for environment, state in (before.body["environments"] if before else {}).items()
+                if not actor.reaches(environment=environment)
+            }
+            whole = document | {"environments": beyond | (document.get("environments") or {})}
+            return self._changing(actor, view, service, flag, whole, "flag.update" if before else "flag.create")
+
+        request = ("flag.replace", service, flag, document, if_match)
+        return self._written(actor, service, flag, plan, request, operation)
 
     def patch(
         self,
@@ -73,14 +136,31 @@ class Flags:
         if_match: int | None = None,
         operation: str | None = None,
     ) -> dict[str, Any]:
-        """RFC 7396 merge patch. Raises like `replace`."""
-        raise NotImplementedError
+        """RFC 7396 merge patch, but that `otherwise` never ends up as both a variant and a split. Raises like
+        `replace`."""
+        authorize(actor, Action.EDIT, service)
+
+        def plan(view: View) -> Plan:
+            before = _flag(view, service, flag)
+            check_version(before, if_match)
+            return self._changing(actor, view, service, flag, _patched(before, changes), "flag.update")
+
+        request = ("flag.patch", service, flag, changes, if_match)
+        return self._written(actor, service, flag, plan, request, operation)[0]
 
     def delete(
         self, actor: Actor, service: str, flag: str, *, if_match: int | None = None, operation: str | None = None
     ) -> None:
         """Raises NotFound, VersionMismatch, InUse (another flag requires it), Forbidden."""
-        raise NotImplementedError
+        authorize(actor, Action.EDIT, service, ALL)
+
+        def plan(view: View) -> Plan:
+            before = _flag(view, service, flag)
+            check_version(before, if_match)
+            check_dependents(view, before, None)
+            return Plan(action="flag.delete", writes={before.address: None}, touches=((service, ALL),))
+
+        self._committer.run(actor, plan, request=("flag.delete", service, flag, if_match), operation=operation)
 
     def set_state(
         self,
@@ -97,5 +177,73 @@ class Flags:
         """Any of `on`, `rules`, `otherwise`, or `rollout` (percent) with `by`, in one environment; gives the flag.
 
         `by` defaults to what the flag is split by already, else `user`: leave it out when the client did.
+        Raises NotFound (also the environment), VersionMismatch, Invalid, Forbidden.
         """
-        raise NotImplementedError
+        authorize(actor, Action.EDIT, service, environment)
+
+        def plan(view: View) -> Plan:
+            before = _flag(view, service, flag)
+            place = existing(view, "environment", environment)
+            check_version(before, if_match)
+            after = change_state(view, before, environment, changes)
+            named = any(segments_of_state(after["environments"][environment]))
+            changed = difference(before.body, after)
+            return Plan(
+                action="flag.state",
+                writes={before.address: after} if changed else {},
+                touches=changed.touches(service),
+                expect={place.address: place.version},
+                # Without segments it depends on nothing but the flag itself: others' changes need not be waited for.
+                alone=named,
+                reason=reason,
+            )
+
+        request = ("flag.state", service, flag, environment, changes, if_match, reason)
+        return self._written(actor, service, flag, plan, request, operation)[0]
+
+    def _changing(
+        self, actor: Actor, view: View, service: str, flag: str, document: dict[str, Any], action: str
+    ) -> Plan:
+        before = view.get(address("flag", service, flag))
+        after = build(view, document, service, flag, before)
+        where = address("flag", service, flag)
+        if before is None:
+            authorize(actor, Action.EDIT, service, ALL)
+            return Plan(action=action, writes={where: after}, touches=((service, ALL),))
+        changed = difference(before.body, after)
+        changed.authorize(actor, service)
+        return Plan(action=action, writes={where: after} if changed else {}, touches=changed.touches(service))
+
+    def _written(
+        self,
+        actor: Actor,
+        service: str,
+        flag: str,
+        plan: Callable[[View], Plan],
+        request: tuple[Any, ...],
+        operation: str | None,
+    ) -> tuple[dict[str, Any], bool]:
+        outcome: Outcome = self._committer.run(actor, plan, request=request, operation=operation)
+        written: Written = self._committer.written(outcome, address("flag", service, flag))
+        return self._present(actor, written.body, written.version), written.created
+
+    def _present(self, actor: Actor, flag: Any, version: int) -> dict[str, Any]:
+        environments = [document.key for document in self._committer.view.of_kind("environment/")]
+        return present(flag, version, [key for key in environments if actor.reaches(environment=key)])
+
+
+def _flag(view: View, service: str, flag: str) -> Document:
+    existing(view, "service", service)
+    return existing(view, "flag", service, flag)
+
+
+def _patched(before: Document, changes: dict[str, Any]) -> dict[str, Any]:
+    """The whole flag that a patch means, as a client would send it."""
+    whole = {name: before.body[name] for name in FIELDS}
+    whole["variants"] = {name: whole["variants"][name] for name in before.body["order"]}
+    merged = merge_patch(whole, changes)
+    for environment, state in (changes.get("environments") or {}).items():
+        if state and state.get("otherwise"):
+            otherwise = state_of(before.body, environment)["otherwise"]
+            merged["environments"][environment]["otherwise"] = merge_serve(otherwise, state["otherwise"])
+    return merged

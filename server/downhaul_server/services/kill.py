@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, astuple, dataclass
 from typing import Any
 
-from downhaul_server.services.actors import Actor
-from downhaul_server.services.commit import Committer
+from downhaul_server.services.actors import Action, Actor, authorize, home
+from downhaul_server.services.commit import KILL_PATIENCE_S, Committer, Plan
+from downhaul_server.services.documents import existing, now
+from downhaul_server.services.errors import Invalid
+from downhaul_server.services.flag_forms import kill_revision, state_of, with_state
+from downhaul_server.services.selection import Selected, Selection, name_of
+from downhaul_server.store import Document, View
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,7 +35,7 @@ class Killed:
 
     def to_json(self) -> dict[str, Any]:
         """As the API answers it."""
-        raise NotImplementedError
+        return {name: list(value) if isinstance(value, tuple) else value for name, value in asdict(self).items()}
 
 
 class Kill:
@@ -51,7 +56,8 @@ class Kill:
         operation: str | None = None,
     ) -> Killed:
         """Raises NotFound, Forbidden, Unavailable."""
-        raise NotImplementedError
+        switch = _Switch(Action.KILL, actor, self._place(actor, environment), reason)
+        return self._one(switch, service, flag, operation)
 
     def restore(
         self,
@@ -64,7 +70,8 @@ class Kill:
         operation: str | None = None,
     ) -> Killed:
         """Raises Invalid without a reason, NotFound, Forbidden, Unavailable."""
-        raise NotImplementedError
+        switch = _Switch(Action.RESTORE, actor, self._place(actor, environment), reason)
+        return self._one(switch, service, flag, operation)
 
     def kill_many(
         self,
@@ -79,9 +86,11 @@ class Kill:
     ) -> Killed:
         """In one commit: the flags of any of `services` with any of `tags` (both, when both are given), plus `flags`.
 
+        What is named must be in the actor's scope; what a tag alone selects is left out when it is not.
         Raises Invalid without any selector, NotFound when nothing at all matches, Forbidden, Unavailable.
         """
-        raise NotImplementedError
+        switch = _Switch(Action.KILL, actor, self._place(actor, environment), reason)
+        return self._many(switch, Selection(tuple(services), tuple(tags), tuple(flags)), operation)
 
     def restore_many(
         self,
@@ -95,4 +104,102 @@ class Kill:
         operation: str | None = None,
     ) -> Killed:
         """Like `kill_many`, with a reason."""
-        raise NotImplementedError
+        switch = _Switch(Action.RESTORE, actor, self._place(actor, environment), reason)
+        return self._many(switch, Selection(tuple(services), tuple(tags), tuple(flags)), operation)
+
+    def _place(self, actor: Actor, environment: str | None) -> str:
+        return environment or home(actor, self._default_environment)
+
+    def _one(self, switch: _Switch, service: str, flag: str, operation: str | None) -> Killed:
+        switch.authorize(service)
+
+        def select(view: View) -> Selected:
+            existing(view, "service", service)
+            return Selected((existing(view, "flag", service, flag),))
+
+        return self._turn(switch, select, (service, flag), operation)
+
+    def _many(self, switch: _Switch, selection: Selection, operation: str | None) -> Killed:
+        selection.check()
+        switch.authorize(*selection.named_services())
+        return self._turn(switch, lambda view: selection.of(view, switch.actor), astuple(selection), operation)
+
+    def _turn(
+        self, switch: _Switch, select: Callable[[View], Selected], which: tuple[Any, ...], operation: str | None
+    ) -> Killed:
+        request = (switch.action, switch.environment, switch.reason, which)
+        outcome = self._committer.run(
+            switch.actor,
+            lambda view: switch.plan(view, select(view)),
+            request=request,
+            operation=operation,
+            patience=KILL_PATIENCE_S,
+        )
+        result = dict(outcome.result)
+        standing = result.pop("standing")
+        if outcome.committed:
+            return _killed(outcome.committed.revision, outcome.committed.committed_at, result)
+        revision, since = standing
+        return _killed(revision, self._committer.committed_at(revision, since), result)
+
+
+@dataclass(frozen=True, slots=True)
+class _Switch:
+    """One request to kill or to restore."""
+
+    action: Action
+    actor: Actor
+    environment: str
+    reason: str | None
+
+    @property
+    def kills(self) -> bool:
+        return self.action is Action.KILL
+
+    def authorize(self, *services: str) -> None:
+        """Raises Forbidden, and Invalid for a restore without a reason."""
+        authorize(self.actor, self.action, environment=self.environment)
+        for service in services:
+            authorize(self.actor, self.action, service, self.environment)
+        if not self.kills and not (self.reason or "").strip():
+            raise Invalid.at("reason", message="a restore needs a reason")
+
+    def plan(self, view: View, selected: Selected) -> Plan:
+        """Everything in one commit, whatever else is going on: it depends on nothing but the flags themselves."""
+        place = existing(view, "environment", self.environment)
+        todo = [flag for flag in selected.flags if self._is_killed(flag) != self.kills]
+        unchanged = [flag for flag in selected.flags if self._is_killed(flag) == self.kills]
+        return Plan(
+            action=f"flag.{self.action}",
+            writes={flag.address: self._switched(flag) for flag in todo},
+            touches=tuple(sorted({(flag.body["service"], self.environment) for flag in todo})),
+            expect={place.address: place.version},
+            alone=False,
+            reason=self.reason,
+            result={
+                "environment": self.environment,
+                "flags": [name_of(flag) for flag in selected.flags],
+                "changed": bool(todo),
+                "unchanged": [name_of(flag) for flag in unchanged],
+                "not_found": list(selected.not_found),
+                "standing": max(map(self._standing, unchanged), default=None) if not todo else None,
+            },
+        )
+
+    def _is_killed(self, flag: Document) -> bool:
+        return state_of(flag.body, self.environment)["killed"] is not None
+
+    def _switched(self, flag: Document) -> dict[str, Any]:
+        mark = {"at": now(), "by": self.actor.name, "reason": self.reason} if self.kills else None
+        return with_state(flag, self.environment, state_of(flag.body, self.environment) | {"killed": mark})
+
+    def _standing(self, flag: Document) -> tuple[int, str]:
+        """Revision and time of what made the flag as wanted: its kill, else its last change."""
+        if self.kills:
+            return kill_revision(flag, self.environment), state_of(flag.body, self.environment)["killed"]["at"]
+        return flag.version, flag.body["updated_at"]
+
+
+def _killed(revision: int, committed_at: str, result: dict[str, Any]) -> Killed:
+    known: dict[str, Any] = {name: tuple(value) if isinstance(value, list) else value for name, value in result.items()}
+    return Killed(revision, committed_at, **known)

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import base64
 import binascii
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeVar
 
 from downhaul_server.services.errors import Invalid
+
+T = TypeVar("T")
 
 LIMIT = 100
 
@@ -36,14 +38,16 @@ def decode_cursor(cursor: str | None) -> str | None:
         raise Invalid.at("cursor", message="expected the `next` of an earlier page") from None
 
 
-def page_by_key(items: Iterable[tuple[str, dict[str, Any]]], limit: int, cursor: str | None) -> Page:
-    """A page of (key, item) pairs that come in the order of their keys."""
+def page_by_key(
+    items: Iterable[tuple[str, T]], limit: int, cursor: str | None, present: Callable[[T], dict[str, Any]]
+) -> Page:
+    """A page of (key, item) pairs that come in the order of their keys; only what is on the page is presented."""
     after = decode_cursor(cursor)
-    found: list[tuple[str, dict[str, Any]]] = []
+    found: list[tuple[str, T]] = []
     for key, item in items:
         if after is not None and key <= after:
             continue
         if len(found) == limit:
-            return Page([item for _, item in found], encode_cursor(found[-1][0]))
+            return Page([present(item) for _, item in found], encode_cursor(found[-1][0]))
         found.append((key, item))
-    return Page([item for _, item in found])
+    return Page([present(item) for _, item in found])

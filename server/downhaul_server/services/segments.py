@@ -2,30 +2,67 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
-from downhaul_server.services.actors import Actor
-from downhaul_server.services.commit import Committer
-from downhaul_server.services.pages import LIMIT, Page
+from downhaul.engine import decode_condition
+
+from downhaul_server.services import references
+from downhaul_server.services.actors import ALL, Action, Actor, authorize
+from downhaul_server.services.commit import Committer, Plan
+from downhaul_server.services.documents import (
+    READ_ONLY,
+    answer,
+    check_fields,
+    check_same,
+    check_version,
+    copied,
+    existing,
+    refusing,
+    same_json,
+    stamped,
+)
+from downhaul_server.services.errors import AlreadyExists, InUse
+from downhaul_server.services.names import address, check_key
+from downhaul_server.services.pages import LIMIT, Page, page_by_key
+from downhaul_server.store import View
 
 
 class Segments:
-    """Answers add `version`, `created_at`, `updated_at`."""
+    """Answers add `version`, `created_at`, `updated_at`.
+
+    Everybody may read them. They are shared by all services, so those change them whose scope is all of it.
+    """
 
     def __init__(self, committer: Committer) -> None:
         self._committer = committer
 
     def list(self, actor: Actor, *, query: str | None = None, limit: int = LIMIT, cursor: str | None = None) -> Page:
         """Segments in key order; `query` is found in key or name."""
-        raise NotImplementedError
+        authorize(actor, Action.READ)
+        found = (
+            (document.key, document)
+            for document in self._committer.view.of_kind("segment/")
+            if query is None or query.lower() in f"{document.key}\n{document.body['name']}".lower()
+        )
+        return page_by_key(found, limit, cursor, lambda document: answer(document.body, document.version))
 
     def get(self, actor: Actor, segment: str) -> dict[str, Any]:
         """Raises NotFound."""
-        raise NotImplementedError
+        authorize(actor, Action.READ)
+        document = existing(self._committer.view, "segment", segment)
+        return answer(document.body, document.version)
 
     def create(self, actor: Actor, document: dict[str, Any], *, operation: str | None = None) -> dict[str, Any]:
         """Raises AlreadyExists, Invalid (also for an unknown segment inside, or a cycle), Forbidden."""
-        raise NotImplementedError
+        segment = check_key("segment", document.get("key"))
+
+        def plan(view: View) -> Plan:
+            if view.get(address("segment", segment)):
+                raise AlreadyExists("segment", segment)
+            return _changing(view, segment, document)
+
+        return self._written(actor, segment, plan, ("segment.create", document), operation)[0]
 
     def replace(
         self,
@@ -37,8 +74,57 @@ class Segments:
         operation: str | None = None,
     ) -> tuple[dict[str, Any], bool]:
         """The whole segment anew; True when that created it. Raises VersionMismatch, Invalid, Forbidden."""
-        raise NotImplementedError
+
+        def plan(view: View) -> Plan:
+            check_version(view.get(address("segment", segment)), if_match)
+            check_key("segment", segment)
+            return _changing(view, segment, document)
+
+        return self._written(actor, segment, plan, ("segment.replace", segment, document, if_match), operation)
 
     def delete(self, actor: Actor, segment: str, *, if_match: int | None = None, operation: str | None = None) -> None:
         """Raises NotFound, VersionMismatch, InUse, Forbidden."""
-        raise NotImplementedError
+        authorize(actor, Action.EDIT, ALL, ALL)
+
+        def plan(view: View) -> Plan:
+            before = existing(view, "segment", segment)
+            check_version(before, if_match)
+            if users := references.users_of_segment(view, segment):
+                raise InUse(f"segment {segment}", users)
+            return Plan(action="segment.delete", writes={before.address: None})
+
+        self._committer.run(actor, plan, request=("segment.delete", segment, if_match), operation=operation)
+
+    def _written(
+        self,
+        actor: Actor,
+        segment: str,
+        plan: Callable[[View], Plan],
+        request: tuple[Any, ...],
+        operation: str | None,
+    ) -> tuple[dict[str, Any], bool]:
+        authorize(actor, Action.EDIT, ALL, ALL)
+        outcome = self._committer.run(actor, plan, request=request, operation=operation)
+        written = self._committer.written(outcome, address("segment", segment))
+        return answer(written.body, written.version), written.created
+
+
+def _changing(view: View, segment: str, document: dict[str, Any]) -> Plan:
+    check_fields(document, {"key", "name", "when", *READ_ONLY})
+    check_same(document, key=segment)
+    with refusing():
+        decode_condition(document.get("when"), ("when",))
+    condition = copied(document["when"])
+    references.check_segment_cycle(view, segment, condition)
+    references.check_segments(view, references.segments_in(condition, ("when",)))
+    before = view.get(address("segment", segment))
+    after = {"key": segment, "name": document.get("name") or segment, "when": condition}
+    if before is None:
+        return Plan(action="segment.create", writes={address("segment", segment): stamped(after, None)})
+    means_the_same = same_json(before.body["when"], condition)
+    unchanged = means_the_same and before.body["name"] == after["name"]
+    return Plan(
+        action="segment.update",
+        writes={} if unchanged else {before.address: stamped(after, before)},
+        touches=() if means_the_same else references.reached_by_segment(view, segment),
+    )

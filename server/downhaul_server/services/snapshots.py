@@ -2,10 +2,19 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import json
+from dataclasses import dataclass, replace
 
+from downhaul.engine.checksum import checksum
+
+from downhaul_server.services.access import newest_view
 from downhaul_server.services.actors import SdkKey
-from downhaul_server.store import Store
+from downhaul_server.services.documents import existing
+from downhaul_server.services.errors import Forbidden
+from downhaul_server.services.ruleset import gather, revision_of
+from downhaul_server.store import Store, View
+
+SCHEMA = 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,12 +32,70 @@ class Snapshot:
     """The envelope as JSON, UTF-8."""
 
 
+@dataclass(frozen=True, slots=True)
+class _Kept:
+    """A snapshot, and until when it is known to be the newest."""
+
+    snapshot: Snapshot
+    services: frozenset[str]
+    seen: tuple[str, int]
+    """Epoch and revision of the view that it was last compared with."""
+
+
 class Snapshots:
     """Cheap when nothing changed: a few look-ups in dicts."""
 
     def __init__(self, store: Store) -> None:
         self._store = store
+        self._kept: dict[tuple[str, str], _Kept] = {}
+
+    @property
+    def view(self) -> View:
+        """What snapshots are made from. Raises Unavailable while nothing is loaded."""
+        return newest_view(self._store)
 
     def get(self, key: SdkKey, service: str) -> Snapshot:
         """Raises Forbidden when the key is not for the service, NotFound when there is none, Unavailable."""
-        raise NotImplementedError
+        if not key.reaches(service):
+            raise Forbidden(f"the key {key.name} is not for the service {service}")
+        return self.of(self.view, service, key.environment)
+
+    def of(self, view: View, service: str, environment: str) -> Snapshot:
+        """The snapshot at a view. Raises NotFound."""
+        kept = self._kept.get((service, environment))
+        if kept and kept.seen == (view.epoch, view.revision):
+            return kept.snapshot
+        existing(view, "service", service)
+        existing(view, "environment", environment)
+        kept = (_compared(kept, view) if kept else None) or _made(view, service, environment)
+        self._kept[service, environment] = kept
+        return kept.snapshot
+
+
+def _compared(kept: _Kept, view: View) -> _Kept | None:
+    """The same again when nothing that it depends on was changed. Which services those are changes only with them."""
+    snapshot = kept.snapshot
+    revision = revision_of(view, kept.services, snapshot.environment)
+    if (view.epoch, revision) != (snapshot.epoch, snapshot.revision):
+        return None
+    return replace(kept, seen=(view.epoch, view.revision))
+
+
+def _made(view: View, service: str, environment: str) -> _Kept:
+    content = gather(view, service, environment)
+    revision = revision_of(view, content.services, environment)
+    envelope = {
+        "schema": SCHEMA,
+        "epoch": view.epoch,
+        "revision": revision,
+        "service": service,
+        "environment": environment,
+        "flag_count": len(content.flags),
+        "checksum": checksum(content.flags, content.segments),
+        "flags": content.flags,
+        "segments": content.segments,
+    }
+    body = json.dumps(envelope, separators=(",", ":"), allow_nan=False).encode("ascii")
+    etag = f'"{view.epoch}:{revision}"'
+    snapshot = Snapshot(service, environment, view.epoch, revision, etag, body)
+    return _Kept(snapshot, content.services, (view.epoch, view.revision))
