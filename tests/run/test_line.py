@@ -1,0 +1,89 @@
+"""The line, end to end: a server with a Redis of its own, a flag, a process with the SDK, a kill that lands."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from support.redis import wait_until
+from support.server import Server
+
+pytestmark = pytest.mark.redis
+
+INSTANCE = """
+import json, sys, time
+from downhaul import flags
+flags.wait_ready(10)
+while True:
+    why = flags.explain("new-cart", user="ada")
+    print(json.dumps({"enabled": flags.enabled("new-cart", user="ada"), "reason": why.reason}), flush=True)
+    time.sleep(0.05)
+"""
+
+
+class Instance:
+    """A process with the SDK that says what it serves, again and again."""
+
+    def __init__(self, server: Server, key: str, output: Path) -> None:
+        self._output = output
+        told = {
+            "DOWNHAUL_URL": server.url,
+            "DOWNHAUL_KEY": key,
+            "DOWNHAUL_SERVICE": "shop",
+            "DOWNHAUL_POLL_INTERVAL": "0.2",
+        }
+        with open(output, "wb") as file:
+            self._process = subprocess.Popen([sys.executable, "-c", INSTANCE], env={**os.environ, **told}, stdout=file)
+
+    def says(self) -> dict[str, object]:
+        lines = self._output.read_text("utf-8").splitlines()
+        found: dict[str, object] = json.loads(lines[-1]) if lines else {}
+        return found
+
+    def end(self) -> None:
+        self._process.kill()
+        self._process.wait()
+
+
+@pytest.fixture
+def key(server: Server) -> str:
+    """Of a service `shop` with a flag `new-cart` that is on in production."""
+    server.made("services", {"key": "shop"})
+    server.made(
+        "services/shop/flags", {"key": "new-cart", "type": "boolean", "environments": {"production": {"on": True}}}
+    )
+    made = server.made("keys", {"kind": "sdk", "name": "test", "environment": "production", "services": ["shop"]})
+    return str(made["token"])
+
+
+def test_a_process_sees_its_flag_and_obeys_a_kill_and_a_restore(server: Server, key: str, tmp_path: Path) -> None:
+    instance = Instance(server, key, tmp_path / "instance")
+    try:
+        wait_until(lambda: instance.says().get("enabled") is True, "the instance serves the flag")
+        server.made("services/shop/flags/new-cart/kill", {})
+        wait_until(lambda: instance.says() == {"enabled": False, "reason": "KILLED"}, "the kill lands")
+        server.made("services/shop/flags/new-cart/restore", {"reason": "fine again"})
+        wait_until(lambda: instance.says().get("enabled") is True, "the flag is back")
+    finally:
+        instance.end()
+
+
+def test_a_write_is_readable_at_once_whichever_worker_answers(server: Server) -> None:
+    server.made("services", {"key": "shop"})
+    for number in range(25):
+        server.made("services/shop/flags", {"key": f"flag-{number}", "type": "boolean"})
+        answers = {server.call("GET", f"/api/v1/services/shop/flags/flag-{number}").status_code for _ in range(3)}
+        assert answers == {200}
+
+
+def test_what_was_acknowledged_is_there_after_a_restart(data_dir: Path) -> None:
+    with Server(data_dir) as first:
+        first.made("services", {"key": "shop"})
+        revision = first.call("GET", "/api/v1/status").json()["revision"]
+    with Server(data_dir) as second:
+        assert second.call("GET", "/api/v1/services/shop").status_code == 200
+        assert second.call("GET", "/api/v1/status").json()["revision"] == revision

@@ -1,0 +1,147 @@
+"""The processes of a server: started again when they die, ended together, and never left behind."""
+
+from __future__ import annotations
+
+import os
+import signal
+import socket
+import time
+from pathlib import Path
+
+import pytest
+import requests
+from support.redis import RealRedis, wait_until
+from support.server import Server
+
+pytestmark = pytest.mark.redis
+
+STOP_S = 12.0
+
+
+def pids(server: Server, name: str) -> list[int]:
+    return [pid for pid, line in server.processes().items() if name in line]
+
+
+def the_web_server(server: Server) -> int:
+    """Of the web server's processes the one that the supervisor started: the oldest."""
+    return min(pids(server, "downhaul_server.serve"))
+
+
+def test_redis_that_is_killed_is_started_again_and_nothing_is_lost(server: Server) -> None:
+    server.made("services", {"key": "before"})
+    (redis,) = pids(server, "redis-server")
+    os.kill(redis, signal.SIGKILL)
+    wait_until(lambda: redis not in pids(server, "redis-server"), "Redis is gone")
+    assert server.get("/livez") == 200
+    wait_until(lambda: server.call("POST", "/api/v1/services", {"key": "after"}).status_code in (201, 409), "it writes")
+    assert server.call("GET", "/api/v1/services/before").status_code == 200
+    assert server.get("/readyz") == 200
+
+
+def test_a_web_server_that_is_killed_is_started_again(server: Server) -> None:
+    web = the_web_server(server)
+    os.kill(web, signal.SIGKILL)
+    wait_until(lambda: web not in server.processes() and server.get("/readyz") == 200, "it serves again")
+
+
+def test_a_worker_that_is_killed_is_replaced(server: Server) -> None:
+    workers = [pid for pid in pids(server, "downhaul_server.serve") if pid != the_web_server(server)]
+    assert len(workers) == 2
+    os.kill(workers[0], signal.SIGKILL)
+    wait_until(lambda: len(pids(server, "downhaul_server.serve")) == 3, "there are two workers again")
+    wait_until(lambda: server.get("/readyz") == 200, "it serves")
+
+
+@pytest.mark.skipif(not Path("/proc").exists(), reason="only Linux ends children with their parent")
+def test_a_server_that_is_killed_leaves_no_process_behind_and_can_be_started_again(data_dir: Path) -> None:
+    with Server(data_dir) as first:
+        assert len(first.processes()) >= 5
+        first.send(signal.SIGKILL)
+        with Server(data_dir, port=first.port):
+            pass
+        wait_until(lambda: not first.processes(), "every process is gone")
+
+
+@pytest.mark.parametrize("how", [signal.SIGTERM, signal.SIGINT])
+def test_a_signal_ends_everything_within_seconds(server: Server, how: signal.Signals) -> None:
+    with requests.Session() as idle:
+        idle.get(f"{server.url}/livez", timeout=5)
+        began = time.monotonic()
+        assert server.stop(how) == 0
+        assert time.monotonic() - began < STOP_S
+    assert not server.processes()
+
+
+def test_a_client_that_never_finishes_its_request_does_not_hold_up_the_end(server: Server) -> None:
+    with socket.create_connection(("127.0.0.1", server.port)) as client:
+        client.sendall(b"POST /api/v1/services HTTP/1.1\r\nHost: x\r\nContent-Length: 100\r\n\r\n{")
+        began = time.monotonic()
+        assert server.stop() == 0
+        assert time.monotonic() - began < STOP_S
+
+
+def test_a_second_signal_ends_it_at_once(server: Server) -> None:
+    server.send(signal.SIGTERM)
+    server.send(signal.SIGINT)
+    began = time.monotonic()
+    server.stop()
+    assert time.monotonic() - began < STOP_S
+    wait_until(lambda: not server.processes(), "every process is gone")
+
+
+def test_nothing_secret_is_printed(data_dir: Path) -> None:
+    with Server(data_dir, DOWNHAUL_ADMIN_TOKEN="", DOWNHAUL_LOG_LEVEL="debug") as server:
+        kept = data_dir / "admin-token"
+        token = kept.read_text("ascii").strip()
+        assert kept.stat().st_mode & 0o777 == 0o600
+        assert str(kept) in server.output
+        assert token not in server.output
+        server.token = token
+        assert server.call("GET", "/api/v1/status").status_code == 200
+
+
+def test_there_is_no_control_socket(server: Server) -> None:
+    assert not list(Path(server.data_dir).rglob("*.ctl"))
+    for pid in server.processes():
+        assert "gunicorn.ctl" not in Path(f"/proc/{pid}/net/unix").read_text("utf-8")
+
+
+class TestWithARedisOfYourOwn:
+    @pytest.fixture
+    def redis(self, tmp_path: Path) -> RealRedis:
+        return RealRedis(tmp_path / "redis")
+
+    def test_no_other_redis_is_started(self, redis: RealRedis, data_dir: Path) -> None:
+        redis.start()
+        try:
+            with Server(data_dir, DOWNHAUL_REDIS_URL=redis.url) as server:
+                assert not pids(server, "redis-server")
+                assert not (data_dir / "redis").exists()
+        finally:
+            redis.stop()
+
+    def test_while_it_is_away_a_server_starts_from_its_checkpoint(self, redis: RealRedis, data_dir: Path) -> None:
+        redis.start()
+        with Server(data_dir, DOWNHAUL_REDIS_URL=redis.url) as first:
+            first.made("services", {"key": "shop"})
+        redis.stop()
+        with Server(data_dir, DOWNHAUL_REDIS_URL=redis.url) as second:
+            assert second.call("GET", "/api/v1/services/shop").status_code == 200
+            assert "degraded" in requests.get(f"{second.url}/readyz", timeout=5).text
+            assert second.call("POST", "/api/v1/services", {"key": "later"}).status_code == 503
+            redis.start()
+            wait_until(
+                lambda: second.call("POST", "/api/v1/services", {"key": "later"}).status_code in (201, 409), "it writes"
+            )
+        redis.stop()
+
+    def test_without_a_checkpoint_it_starts_and_says_that_it_is_loading(self, redis: RealRedis, data_dir: Path) -> None:
+        server = Server(data_dir, DOWNHAUL_REDIS_URL=redis.url).start()
+        try:
+            wait_until(lambda: server.get("/livez") == 200, "it is alive")
+            assert server.get("/readyz") == 503
+            redis.start()
+            server.ready()
+        finally:
+            server.stop()
+            redis.stop()
