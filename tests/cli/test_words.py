@@ -73,8 +73,13 @@ def test_a_state_is_said_in_a_few_words(state: dict[str, Any], text: str) -> Non
 def test_a_kill_is_told_with_who_when_and_why() -> None:
     killed = FLAG["environments"]["staging"]
 
-    assert words.state_sentence(killed) == "killed by anna, 2026-11-23 22:07:01 UTC: double charges"
-    assert words.state_sentence({**killed, "killed": {**killed["killed"], "reason": None}}).endswith("UTC")
+    assert (
+        words.state_sentence(killed)
+        == "killed by anna, 2026-11-23 22:07:01 UTC: double charges (once restored, it is on)"
+    )
+    assert words.state_sentence({**killed, "killed": {**killed["killed"], "reason": None}}).endswith(
+        "22:07:01 UTC (once restored, it is on)"
+    )
 
 
 def test_times_are_shown_in_utc_and_what_is_no_time_stays_as_it_is() -> None:

@@ -6,16 +6,15 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from rich.console import RenderableType
-from rich.table import Table
 from rich.text import Text
 
-from downhaul.cli.output import fields, indented, plain, table
+from downhaul.cli.output import Listed, fields, indented, plain, table
 from downhaul.cli.words import condition, listed, serve, state, state_sentence, value, when
 
 Flag = Mapping[str, Any]
 
 
-def flag_table(flags: Sequence[Flag], environment: str | None) -> Table:
+def flag_table(flags: Sequence[Flag], environment: str | None) -> Listed:
     """A line for each flag, with its state in each environment (or in the one)."""
     places = (
         [environment] if environment else list(dict.fromkeys(name for flag in flags for name in flag["environments"]))
@@ -62,16 +61,16 @@ def _off(flag: Flag, variant: str) -> str:
     return " (served when off)" if variant == flag["off_variant"] else ""
 
 
-def _ladder(document: Flag) -> Table:
+def _ladder(document: Flag) -> Listed:
     """The rules in their order, then `otherwise`."""
-    rows = [
+    rules = [
         [f"{number}.", rule.get("name"), f"when {condition(rule['when'])}", serve(rule["serve"])]
         for number, rule in enumerate(document["rules"], 1)
     ]
-    headers = ["", "RULE", "CONDITION", "SERVES"] if rows else ["", "", "", ""]
-    grid = table(headers, [*rows, ["", "otherwise", "", serve(document["otherwise"])]])
-    grid.show_header = bool(rows)
-    return grid
+    otherwise = serve(document["otherwise"])
+    if not rules:
+        return table(["", ""], [["otherwise", otherwise]])
+    return table(["", "RULE", "CONDITION", "SERVES"], [*rules, ["", "otherwise", "", otherwise]])
 
 
 def _coloured(words: str) -> Text:

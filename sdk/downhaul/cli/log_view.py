@@ -5,22 +5,20 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from rich.table import Table
-
-from downhaul.cli.output import table
+from downhaul.cli.output import Listed, table
 from downhaul.cli.words import value, when
 
 _LONGEST = 60
 """Characters of a value in a table; `--json` has all of it."""
 
 
-def log_table(entries: Sequence[Mapping[str, Any]]) -> Table:
+def log_table(entries: Sequence[Mapping[str, Any]]) -> Listed:
     """A line for each commit."""
     headers = ["REVISION", "WHEN", "WHO", "WHAT", "ON", "REASON"]
     return table(headers, [[*_head(each), _documents(each["documents"]), each.get("reason")] for each in entries])
 
 
-def history_table(entries: Sequence[Mapping[str, Any]]) -> Table:
+def history_table(entries: Sequence[Mapping[str, Any]]) -> Listed:
     """A line for each change of one flag, with what became different."""
     headers = ["REVISION", "WHEN", "WHO", "WHAT", "CHANGES", "REASON"]
     rows = [[*_head(each), "\n".join(change(one) for one in each["changes"]), each.get("reason")] for each in entries]

@@ -11,7 +11,9 @@ import unicodedata
 from collections.abc import Iterable, Sequence
 from typing import Any
 
-from rich.console import Console, RenderableType
+from rich.console import Console, ConsoleOptions, RenderableType, RenderResult
+from rich.measure import Measurement
+from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
@@ -21,6 +23,7 @@ Cell = str | int | Text | None
 
 _UNBOUNDED = 100_000
 """Columns of a "terminal" that is a file or a pipe: nothing is wrapped there."""
+_FRAMELESS: dict[str, Any] = {"box": None, "pad_edge": False, "padding": (0, 2, 0, 0)}
 _JOINERS = "\u200c\u200d"
 """Without them, Persian and many emoji fall apart."""
 
@@ -65,33 +68,54 @@ def plain(text: str, style: str = "") -> Text:
     return Text("".join(map(_visible, text)), style)
 
 
-def table(headers: Sequence[str], rows: Iterable[Sequence[Cell]]) -> Table:
-    """Columns without a frame, as wide as they need to be; on a narrow terminal they wrap, and lose nothing."""
-    grid = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="bold")
-    for header in headers:
-        grid.add_column(header, overflow="fold")
-    for row in rows:
-        grid.add_row(*map(_cell, row))
-    return grid
+def table(headers: Sequence[str], rows: Iterable[Sequence[Cell]]) -> Listed:
+    """Columns without a frame, as wide as they need to be."""
+    return Listed(headers, [[_cell(value) for value in row] for row in rows])
+
+
+class Listed:
+    """Rows of cells. Cells of several words wrap on a narrow terminal; where even that does not fit, each row becomes
+    a block of lines. Nothing is ever cut off."""
+
+    def __init__(self, headers: Sequence[str], rows: Sequence[Sequence[Text]]) -> None:
+        self._headers = headers
+        self._rows = rows
+
+    def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
+        columns = self._columns()
+        if columns.__rich_measure__(console, options.update(max_width=_UNBOUNDED)).minimum <= options.max_width:
+            yield columns
+            return
+        for number, row in enumerate(self._rows):
+            yield from [] if number == 0 else [""]
+            yield fields(zip(self._headers, row, strict=True))
+
+    def __rich_measure__(self, console: Console, options: ConsoleOptions) -> Measurement:
+        return Measurement.get(console, options, self._columns())
+
+    def _columns(self) -> Table:
+        grid = Table(**_FRAMELESS, header_style="bold", show_header=any(self._headers))
+        for header, *cells in zip(self._headers, *self._rows, strict=True):
+            grid.add_column(header, overflow="fold", no_wrap=not any(" " in cell.plain for cell in cells))
+        for row in self._rows:
+            grid.add_row(*row)
+        return grid
 
 
 def fields(pairs: Iterable[tuple[str, Cell]]) -> Table:
     """Names and values, one pair a line; pairs without a value are left out."""
-    grid = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), show_header=False)
+    grid = Table(**_FRAMELESS, show_header=False)
     grid.add_column(style="bold", no_wrap=True)
     grid.add_column(overflow="fold")
     for name, value in pairs:
-        if value not in (None, ""):
-            grid.add_row(name, _cell(value))
+        if (cell := _cell(value)).plain:
+            grid.add_row(name, cell)
     return grid
 
 
-def indented(part: RenderableType) -> Table:
+def indented(part: RenderableType) -> Padding:
     """Two columns to the right."""
-    grid = Table.grid(padding=(0, 0, 0, 2), pad_edge=True)
-    grid.add_column()
-    grid.add_row(part)
-    return grid
+    return Padding(part, (0, 0, 0, 2), expand=False)
 
 
 def _cell(value: Cell) -> Text:

@@ -26,9 +26,9 @@ _PHRASES = MappingProxyType(
         "lte": "<=",
         "semver_eq": "is version",
         "semver_gt": "is a version after",
-        "semver_gte": "is version or later:",
+        "semver_gte": "is at least version",
         "semver_lt": "is a version before",
-        "semver_lte": "is version or earlier:",
+        "semver_lte": "is at most version",
         "before": "is before",
         "after": "is after",
         "cidr": "is an address in",
@@ -79,7 +79,8 @@ def state_sentence(document: Document) -> str:
     if not isinstance(killed, Mapping):
         return "killed"
     reason = f": {killed['reason']}" if killed.get("reason") else ""
-    return f"killed by {killed.get('by')}, {when(killed.get('at'))}{reason}"
+    once = "on" if document["on"] else "off"
+    return f"killed by {killed.get('by')}, {when(killed.get('at'))}{reason} (once restored, it is {once})"
 
 
 def value(document: Any) -> str:

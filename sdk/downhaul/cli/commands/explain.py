@@ -5,11 +5,10 @@ from __future__ import annotations
 from typing import Any
 
 import click
-from rich.table import Table
 from rich.text import Text
 
 from downhaul.cli.options import FLAG, FlagName, common, environment, given
-from downhaul.cli.output import plain, table
+from downhaul.cli.output import Listed, plain, table
 from downhaul.cli.session import Session
 from downhaul.cli.strict_json import loads
 from downhaul.cli.words import value
@@ -51,7 +50,7 @@ def _headline(flag: FlagName, answer: dict[str, Any]) -> Text:
     return Text.assemble(plain(f"{flag} in {answer['environment']}: "), plain(served, "bold"), plain(f" ({details})"))
 
 
-def _steps(steps: list[dict[str, Any]]) -> Table:
+def _steps(steps: list[dict[str, Any]]) -> Listed:
     rows = [(number, each["step"], _verdict(each), each["detail"]) for number, each in enumerate(steps, 1)]
     return table(["", "STEP", "VERDICT", "DETAIL"], rows)
 

@@ -9,7 +9,7 @@ import click
 from downhaul.cli.options import ARRAY, FLAG, PERCENT, FlagName, common, given, needed_environment, reason, version
 from downhaul.cli.session import Session
 from downhaul.cli.variants import read_serve
-from downhaul.cli.words import state, state_sentence
+from downhaul.cli.words import state
 
 
 @click.command("set")
@@ -81,9 +81,6 @@ def _change(session: Session, flag: FlagName, environment: str, body: dict[str, 
 def _warn(session: Session, flag: FlagName, environment: str, document: dict[str, Any]) -> None:
     """A change of what is not served would look like one that works."""
     if document["killed"]:
-        session.output.note(
-            f"It stays {state_sentence(document)}; "
-            f"`downhaul restore {flag} -e {environment} --reason ...` lifts the kill."
-        )
+        session.output.note(f"It stays killed: `downhaul restore {flag} -e {environment} --reason ...` lifts the kill.")
     elif not document["on"]:
         session.output.note(f"It is off there; `downhaul flags set {flag} -e {environment} --on` turns it on.")
