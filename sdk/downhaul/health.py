@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Hashable
 from dataclasses import dataclass
 from time import monotonic
 
@@ -16,6 +17,7 @@ class Health:
 
     def __init__(self) -> None:
         self.last_error: str | None = None
+        self.overrides_error: str | None = None
         self.contact: float | None = None
         self.attempted = False
         self.failures = 0
@@ -46,14 +48,14 @@ class Once:
     """Logs each cause a single time for the life of the client."""
 
     def __init__(self) -> None:
-        self._said: set[str] = set()
+        self._said: set[Hashable] = set()
 
-    def warn(self, cause: str, message: str, *args: object, trace: BaseException | None = None) -> None:
+    def warn(self, cause: Hashable, message: str, *args: object, trace: BaseException | None = None) -> None:
         if cause not in self._said and len(self._said) < _MAX_CAUSES:
             self._said.add(cause)
             log.warning(message, *args, exc_info=trace)
 
-    def forget(self, cause: str) -> None:
+    def forget(self, cause: Hashable) -> None:
         """The cause is gone: should it come back, that is news."""
         self._said.discard(cause)
 

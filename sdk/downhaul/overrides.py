@@ -18,6 +18,7 @@ LOOK_EVERY_S = 0.4
 _MAX_BYTES = 1 << 20
 
 NONE: Mapping[str, Any] = MappingProxyType({})
+_SOMETHING = b"\0"  # no file that could be in force has this content
 
 
 class OverridesError(Exception):
@@ -27,14 +28,20 @@ class OverridesError(Exception):
 class OverridesFile:
     """One file, looked at again and again by the sync thread."""
 
-    def __init__(self, path: str) -> None:
+    def __init__(self, path: str, values: Mapping[str, Any] = NONE) -> None:
+        """`values`: what is in force already, in a forked child."""
         self.path = path
-        self.values: Mapping[str, Any] = NONE
-        self._seen: bytes | None = None
+        self.values = values
+        self._seen: bytes | None = _SOMETHING if values else None
         self._doubt: str | None = None
 
+    @property
+    def in_doubt(self) -> bool:
+        """Whether the last look found trouble."""
+        return self._doubt is not None
+
     def look(self) -> bool:
-        """Read the file; True when `values` is now another. A file that is not there overrides nothing.
+        """Read the file; True when it is another than before. A file that is not there overrides nothing.
 
         Raises OverridesError when the file is wrong, or cannot be read. That, and its absence, count only when they
         are seen a second time: editors and deployment tools leave a file empty, half-written or away for a moment.
@@ -52,8 +59,8 @@ class OverridesFile:
                 return False
             raise
         self._seen, self._doubt = content, None
-        changed, self.values = values != self.values, values
-        return changed
+        self.values = values
+        return True
 
     def _doubted(self, trouble: str) -> bool:
         first_time, self._doubt = self._doubt != trouble, trouble

@@ -1,4 +1,4 @@
-"""Snapshots: a payload is believed only after every check here. What was believed is kept on disk for the next start."""
+"""Snapshots: a payload is believed only after every check here. The last is kept on disk for the next start."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from downhaul.engine import DecodeError, Ruleset, decode_ruleset
+from downhaul.engine import Ruleset, decode_ruleset
 from downhaul.engine.checksum import checksum
 
 SCHEMA = 1
@@ -29,7 +29,7 @@ _FIELDS: Mapping[str, type] = {
 }
 
 
-class BadSnapshot(Exception):
+class SnapshotError(Exception):
     """A payload that must not be used. The message says what was found and what was expected."""
 
 
@@ -53,7 +53,7 @@ class Snapshot:
 def read_snapshot(body: bytes, service: str, environment: str | None = None) -> Snapshot:
     """The snapshot in a payload. `environment` is that of the snapshot before, if there was one.
 
-    Raises BadSnapshot unless all of it is as it should be: types, schema, service, environment, count and checksum.
+    Raises SnapshotError unless all of it is as it should be: types, schema, service, environment, count and checksum.
     """
     envelope = _envelope(body)
     _expect("service", envelope["service"], service)
@@ -64,10 +64,8 @@ def read_snapshot(body: bytes, service: str, environment: str | None = None) -> 
     try:
         _expect("checksum", envelope["checksum"], checksum(flags, segments))
         ruleset = decode_ruleset({"flags": flags, "segments": segments})
-    except DecodeError as error:
-        raise BadSnapshot(f"the snapshot cannot be decoded: {error}") from None
-    except (ValueError, RecursionError) as error:
-        raise BadSnapshot(f"the snapshot cannot be decoded: {error}") from None
+    except (ValueError, RecursionError) as error:  # a DecodeError is a ValueError
+        raise SnapshotError(f"the snapshot cannot be decoded: {error}") from None
     return Snapshot(
         envelope["epoch"], envelope["revision"], envelope["service"], envelope["environment"], ruleset, body
     )
@@ -77,11 +75,11 @@ def _envelope(body: bytes) -> dict[str, Any]:
     envelope = _json_object(body)
     for name, kind in _FIELDS.items():
         if type(envelope.get(name)) is not kind:  # exactly: True is no revision
-            raise BadSnapshot(f"the snapshot has no {name}, or one that is not of type {kind.__name__}")
+            raise SnapshotError(f"the snapshot has no {name}, or one that is not of type {kind.__name__}")
     if envelope["schema"] != SCHEMA:
-        raise BadSnapshot(f"the snapshot has schema {envelope['schema']}; this SDK understands {SCHEMA}")
+        raise SnapshotError(f"the snapshot has schema {envelope['schema']}; this SDK understands {SCHEMA}")
     if envelope["revision"] < 0 or not envelope["epoch"]:
-        raise BadSnapshot("the snapshot has a negative revision or an empty epoch")
+        raise SnapshotError("the snapshot has a negative revision or an empty epoch")
     return envelope
 
 
@@ -89,9 +87,9 @@ def _json_object(body: bytes) -> dict[str, Any]:
     try:
         value = json.loads(body, parse_constant=_no_constant)
     except (ValueError, RecursionError) as error:
-        raise BadSnapshot(f"the payload is not JSON: {error}") from None
+        raise SnapshotError(f"the payload is not JSON: {error}") from None
     if not isinstance(value, dict):
-        raise BadSnapshot(f"the payload is a JSON {type(value).__name__}, not an object")
+        raise SnapshotError(f"the payload is a JSON {type(value).__name__}, not an object")
     return value
 
 
@@ -101,7 +99,7 @@ def _no_constant(name: str) -> Any:
 
 def _expect(name: str, found: object, expected: object) -> None:
     if found != expected:
-        raise BadSnapshot(f"the snapshot's {name} is {found!r}, expected {expected!r}")
+        raise SnapshotError(f"the snapshot's {name} is {found!r}, expected {expected!r}")
 
 
 class SnapshotCache:
@@ -119,7 +117,7 @@ class SnapshotCache:
     def load(self) -> tuple[Snapshot, float] | None:
         """The snapshot and the time (seconds since 1970) at which it was written, or None if there is no file.
 
-        Raises BadSnapshot if the file does not hold a whole and valid snapshot, and OSError if it cannot be read.
+        Raises SnapshotError if the file does not hold a whole and valid snapshot, and OSError if it cannot be read.
         """
         try:
             with open(self.path, "rb") as file:
@@ -151,7 +149,7 @@ class SnapshotCache:
             if held["epoch"] != snapshot.epoch or held["revision"] < snapshot.revision:
                 return False
             read_snapshot(body, self._service, snapshot.environment)  # a damaged file holds nothing
-        except (OSError, BadSnapshot):
+        except (OSError, SnapshotError):
             return False
         return True
 

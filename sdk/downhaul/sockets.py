@@ -28,7 +28,7 @@ _SLICE_S = 0.2
 Result = TypeVar("Result")
 
 
-class OutOfTime(TimeoutError):
+class OutOfTimeError(TimeoutError):
     """A wait has reached its limit. The message says which."""
 
 
@@ -54,14 +54,14 @@ class Patience:
         self._end = monotonic() + self.limits.total
 
     def wait(self, limit: float, doing: str, attempt: Callable[[float], Result]) -> Result:
-        """Call `attempt(seconds)` until it does not time out. Raises OutOfTime after `limit` or at the deadline."""
+        """Call `attempt(seconds)` until it does not time out. OutOfTimeError after `limit` or the deadline."""
         limit_end = monotonic() + limit
         while True:
             now = monotonic()
             if now >= self._end:
-                raise OutOfTime(f"not finished within {self.limits.total:g} s")
+                raise OutOfTimeError(f"not finished within {self.limits.total:g} s")
             if now >= limit_end:
-                raise OutOfTime(f"{doing} took longer than {limit:g} s")
+                raise OutOfTimeError(f"{doing} took longer than {limit:g} s")
             try:
                 return attempt(min(_SLICE_S, self._end - now, limit_end - now))
             except TimeoutError:

@@ -21,7 +21,7 @@ import urllib3
 from requests.adapters import HTTPAdapter
 
 from downhaul import __version__
-from downhaul.sockets import Limits, OutOfTime, Patience, Pools, patient_pools
+from downhaul.sockets import Limits, OutOfTimeError, Patience, Pools, patient_pools
 
 _REDIRECTS = (301, 302, 303, 307, 308)
 _MAX_REDIRECTS = 3
@@ -222,7 +222,7 @@ def _describe(error: BaseException) -> tuple[str, str]:
     """The kind of a failure, and a sentence about it without addresses of objects and the library's stack of names."""
     causes = list(_chain(error))
     for each in reversed(causes):
-        if isinstance(each, OutOfTime):
+        if isinstance(each, OutOfTimeError):
             return "timeout", f"the service gave no whole answer in time: {each}"
         if isinstance(each, ssl.SSLCertVerificationError):
             return "TLS", f"the service's certificate is not trusted: {each.verify_message}"

@@ -1,0 +1,284 @@
+"""The client: what the user's code calls, over one thread that keeps it up to date. Works with no service at all."""
+
+from __future__ import annotations
+
+import atexit
+import contextlib
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from time import monotonic
+from typing import Any, Final, Unpack
+from weakref import WeakSet
+
+from downhaul import forks
+from downhaul.context import ambient, context
+from downhaul.counters import Counters
+from downhaul.engine import ErrorCode, Ruleset, Step, explain
+from downhaul.evaluate import Live, bind, copied
+from downhaul.health import Health, Once, Status
+from downhaul.identity import Identity
+from downhaul.layers import Layer, Layers, Override
+from downhaul.settings import Arguments, Settings
+from downhaul.tables import Compiled, changed
+from downhaul.worker import Found, Worker
+
+Listener = Callable[[frozenset[str]], object]
+
+_EXIT_S: Final = 1.0
+_open_clients: WeakSet[Client] = WeakSet()
+
+
+@dataclass(frozen=True, slots=True)
+class Explanation:
+    """What a flag is for one context, and why.
+
+    `reason` and `error_code` are OpenFeature's words, and `KILLED`, `PREREQUISITE_FAILED`, `OVERRIDE`. `rule` is the
+    name of the rule that decided. `age_s`: seconds since the service last confirmed the snapshot. `steps`: the way down
+    the ladder.
+    """
+
+    flag: str
+    value: Any
+    variant: str | None
+    reason: str
+    rule: str | None
+    error_code: str | None
+    error_message: str | None
+    revision: int | None
+    age_s: float | None
+    steps: tuple[Step, ...]
+
+
+class Client:
+    """Flags of one service, as one process sees them. Most programs need only the one behind `downhaul.flags`."""
+
+    context = context
+    _worker: Worker
+    _identity: Identity
+
+    def __init__(self, **settings: Unpack[Arguments]) -> None:
+        """Starts at once when there is something to follow: a service (`url`, `key`, `service`) or an overrides file.
+
+        With neither, every call gives its default, or what `override` says. Raises SettingsError for a wrong setting.
+        """
+        self._live = Live()
+        self._compiled = Compiled()
+        self._counters = Counters()
+        self._layers = Layers()
+        self._listeners: list[Listener] = []
+        self._once = Once()
+        self._closed = False
+        self._problems = ""
+        self.enabled, self.value = bind(self._live, self._missed)
+        self._assume(Settings.from_arguments(settings), Found())
+        forks.follow(self)
+        _open_clients.add(self)
+        self._worker.start()
+
+    def configure(self, **settings: Unpack[Arguments]) -> None:
+        """Put these settings over those in force, and start, also after `close`. Raises SettingsError for a wrong one.
+
+        The snapshot stays until there is a new one, unless the settings name another service, address or key.
+        """
+        self.use(Settings.from_arguments(settings, self._settings))
+
+    def use(self, settings: Settings, *, start: bool = True, problems: str = "") -> None:
+        """Work with these settings from now on. `problems`: what `status()` has to tell about them."""
+        with forks.guard():
+            old = self._worker
+            old.stop()
+            self._closed, self._problems = False, problems
+            self._assume(settings, old.found if _same_source(settings, self._settings) else Found())
+        if start:
+            self._worker.start()
+
+    def explain(self, flag: str, /, default: Any = None, **context: Any) -> Explanation:
+        """The value of `flag` for `context`, why it is so, and every step that led there. Counts nothing."""
+        compiled, found = self._compiled, self._worker.found
+        result = explain(
+            compiled.ruleset,
+            flag,
+            {**(ambient() or {}), **context},
+            known=compiled.known,
+            overrides=compiled.overrides,
+            default=default,
+        )
+        return Explanation(
+            flag,
+            copied(result.value),
+            result.variant,
+            str(result.reason),
+            result.rule,
+            str(result.error_code) if result.error_code else None,
+            result.error_message,
+            found.snapshot.revision if found.snapshot else None,
+            self._worker.health.age() if found.snapshot else None,
+            result.steps,
+        )
+
+    def override(self, values: Mapping[str, Any] | None = None, /, **flags: Any) -> Override:
+        """A block, or decorator, in which flags have these values, for tests: `with flags.override(new_checkout=True)`.
+
+        In a keyword, `_` stands for `-`, unless there is a flag of that very name; `values` takes names as they are.
+        Seen by every thread of the process; blocks nest, and the inner one wins. Only the overrides file wins over it.
+        """
+        by_flag = dict(values or {})
+        return Override(self._enter, self._leave, lambda: Layer(by_flag, flags))
+
+    def isolated(self) -> Override:
+        """A block in which no flag is known but those that are overridden inside it: no service, no cache, no file."""
+        return Override(self._enter, self._leave, lambda: Layer({}, {}, alone=True))
+
+    def wait_ready(self, timeout: float = 5.0) -> bool:
+        """Wait for a snapshot, and for the end of a first attempt to have it confirmed; at most `timeout` seconds.
+
+        True when there is a snapshot, be it from the cache. Starts the client if it was not started. False at once if
+        there is no service to wait for.
+        """
+        worker = self._worker
+        if not self._closed:
+            worker.start()
+        if worker.started and worker.settings.complete:
+            worker.ready.wait(timeout)
+        return self._worker.found.snapshot is not None
+
+    def on_change(self, listener: Listener) -> Callable[[], None]:
+        """Call `listener(names)` after each change, with the flags that may now answer otherwise. Returns its removal.
+
+        It is called from the thread that follows the service: be quick. What it raises is logged, once.
+        """
+        self._listeners.append(listener)
+
+        def remove() -> None:
+            with contextlib.suppress(ValueError):
+                self._listeners.remove(listener)
+
+        return remove
+
+    def status(self) -> Status:
+        """What the client is doing now."""
+        worker, identity = self._worker, self._identity
+        found, health = worker.found, worker.health
+        snapshot = found.snapshot
+        following = worker.started and not self._closed and worker.settings.complete
+        return Status(
+            state=self._state(found, health),
+            service=worker.settings.service,
+            environment=snapshot.environment if snapshot else None,
+            instance=identity.instance,
+            epoch=snapshot.epoch if snapshot else None,
+            revision=snapshot.revision if snapshot else None,
+            age_s=health.age() if snapshot else None,
+            link="poll" if following else "none",
+            source=found.source,
+            flags=len(snapshot.ruleset.flags) if snapshot else 0,
+            overrides=len(self._compiled.overrides),
+            last_error=health.last_error or health.overrides_error or self._problems or None,
+        )
+
+    def counts(self) -> dict[str, dict[str, int]]:
+        """How often each flag gave each variant in this process: `{"new-checkout": {"on": 12, "off": 3}}`.
+
+        An answer without a variant counts under its reason or its error code, such as `FLAG_NOT_FOUND`.
+        """
+        with forks.guard():
+            return self._counters.read()
+
+    def close(self, timeout: float = 2.0) -> None:
+        """Stop following the service; flags stay as they are. Waits at most `timeout` seconds, and may be repeated."""
+        self._closed = True
+        self._worker.stop()
+        self._worker.join(max(0.0, timeout))
+
+    def after_fork_in_child(self) -> None:
+        """Called by `forks`: the child has an identity, counters and a live thread of its own."""
+        old = self._worker
+        self._identity = self._identity.in_child(old.settings)
+        self._counters.restart()
+        self._worker = Worker(old.settings, old.health, old.found, self)
+        if old.started and not self._closed:
+            self._worker.start()
+
+    def adopt(self, worker: Worker, found: Found) -> frozenset[str]:
+        """Called by the worker, under the guard of `forks`: put `found` in force. Returns the flags that changed."""
+        if worker is not self._worker:  # `use` has replaced it
+            return frozenset()
+        before, after = self._compiled, self._compile(found)
+        self._swap(after)
+        return changed(before, after) if self._listeners else frozenset()
+
+    def tell(self, names: frozenset[str]) -> None:
+        """Called by the worker: tell the listeners."""
+        for listener in list(self._listeners):
+            try:
+                listener(names)
+            except Exception as error:  # noqa: BLE001 -- the user's code must not end the thread that hears of a kill
+                self._once.warn(("listener", listener), "a listener of changes raised", trace=error)
+
+    def _assume(self, settings: Settings, found: Found) -> None:
+        self._settings = settings
+        self._identity = Identity.of(settings)
+        self._worker = Worker(settings, Health(), found, self)
+        self._swap(self._compile(found))
+
+    def _compile(self, found: Found) -> Compiled:
+        """What is in force with `found` and the open blocks. An operator's file wins over the program."""
+        if self._layers.alone:
+            return self._compiled.then(Ruleset(), self._identity.known(None), self._layers.values(()))
+        snapshot = found.snapshot
+        ruleset = snapshot.ruleset if snapshot else Ruleset()
+        known = self._identity.known(snapshot.environment if snapshot else None)
+        return self._compiled.then(ruleset, known, {**self._layers.values(ruleset.flags), **found.overrides})
+
+    def _swap(self, compiled: Compiled) -> None:
+        booleans, every = compiled.tables()
+        self._counters.follow(compiled.evaluators.values())
+        self._compiled = compiled
+        self._live.booleans, self._live.every = booleans, every
+
+    def _enter(self, layer: Layer) -> None:
+        with forks.guard():
+            self._layers.add(layer)
+            self._swap(self._compile(self._worker.found))
+
+    def _leave(self, layer: Layer) -> None:
+        with forks.guard():
+            self._layers.remove(layer)
+            self._swap(self._compile(self._worker.found))
+
+    def _state(self, found: Found, health: Health) -> str:
+        if self._closed:
+            return "closed"
+        if found.snapshot is None:
+            return "starting" if self._worker.started and not health.attempted else "offline"
+        return "ready" if health.attempted and health.last_error is None else "stale"
+
+    def _missed(self, flag: object, boolean: bool, error: Exception) -> None:
+        """Count a call that got its default, and log it once for its cause."""
+        name = str.__str__(flag) if isinstance(flag, str) else f"({type(flag).__name__})"
+        if name not in self._live.every:
+            self._counters.missed(name, ErrorCode.FLAG_NOT_FOUND)
+            if self._worker.found.snapshot is None:
+                self._once.warn("no snapshot", "there is no snapshot yet: flags have the defaults of their callers")
+            else:
+                self._once.warn(("unknown", name), "there is no flag %r: its callers get their default", name)
+        elif boolean and name not in self._live.booleans:
+            self._counters.missed(name, ErrorCode.TYPE_MISMATCH)
+            self._once.warn(("mismatch", name), "flag %r is not boolean: ask for its value, not whether it is on", name)
+        else:
+            self._counters.missed(name, ErrorCode.GENERAL)
+            self._once.warn(("fault", name, type(error)), "flag %r could not be evaluated", name, trace=error)
+
+
+def _same_source(one: Settings, other: Settings) -> bool:
+    return all(getattr(one, name) == getattr(other, name) for name in ("url", "service", "key", "key_file"))
+
+
+@atexit.register
+def _close_all() -> None:
+    """A thread that logs while the interpreter ends could break its end."""
+    end = monotonic() + _EXIT_S
+    for client in list(_open_clients):
+        client.close(0.0)
+    for client in list(_open_clients):
+        client.close(max(0.0, end - monotonic()))

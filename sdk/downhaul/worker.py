@@ -1,0 +1,93 @@
+"""The one thread of a client: started, told to stop, waited for. What it does is in `sync`, which only it loads."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from threading import Event, Thread, current_thread
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Any, Protocol
+
+from downhaul.forks import guard
+from downhaul.health import Health, log
+
+if TYPE_CHECKING:
+    from downhaul.settings import Settings
+    from downhaul.snapshot import Snapshot
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """What the thread has found so far: the snapshot, where it is from, and what the overrides file says."""
+
+    snapshot: Snapshot | None = None
+    source: str = "none"  # or "cache", or "service"
+    overrides: Mapping[str, Any] = field(default_factory=lambda: MappingProxyType({}))
+
+
+class Host(Protocol):
+    """The client, as its worker sees it."""
+
+    def adopt(self, worker: Worker, found: Found) -> frozenset[str]:
+        """Compile `found` and put it in force. Returns the flags that may now answer otherwise."""
+        ...
+
+    def tell(self, changed: frozenset[str]) -> None:
+        """Tell the listeners."""
+        ...
+
+
+class Worker:
+    """Runs `sync` in a daemon thread, which hands what it finds to the client."""
+
+    def __init__(self, settings: Settings, health: Health, found: Found, host: Host) -> None:
+        self.settings = settings
+        self.health = health
+        self.found = found
+        #: Set when there is a snapshot and a first attempt to have it confirmed has ended; also when it is too late.
+        self.ready = Event()
+        if found.snapshot is not None:
+            self.ready.set()
+        self.started = False
+        self.stopping = False
+        self.wake = Event()
+        self._host = host
+        self._thread = Thread(target=self._run, name="downhaul-sync", daemon=True)
+
+    def start(self) -> None:
+        """Start the thread, unless there is nothing for it to do. Never raises."""
+        if self.started or not (self.settings.complete or self.settings.overrides):
+            return
+        try:
+            self._thread.start()
+            self.started = True
+        except RuntimeError as error:  # no more threads in this process, or it is about to end
+            self.health.ill(f"the sync thread cannot be started: {error}", "start")
+
+    def stop(self) -> None:
+        """Ask the thread to end. It does so within a fraction of a second, unless it resolves a host name."""
+        self.stopping = True
+        self.wake.set()
+        self.ready.set()
+
+    def join(self, timeout: float) -> None:
+        """Wait for the end of the thread, at most `timeout` seconds."""
+        if self.started and self._thread is not current_thread():
+            self._thread.join(timeout)
+
+    def apply(self, found: Found) -> None:
+        """Put `found` in force. What was found before stays so if that raises."""
+        with guard():  # a forked child must find both, or neither
+            changed = self._host.adopt(self, found)
+            self.found = found
+        if changed:
+            self._host.tell(changed)
+
+    def _run(self) -> None:
+        try:
+            with guard():  # a fork in the middle of an import would leave the child with half a module
+                from downhaul.sync import Sync
+            Sync(self).run()
+        except Exception as error:  # noqa: BLE001 -- whatever ends it, someone has to hear of it
+            self.health.ill(f"the sync thread has ended: {error!r}", "ended")
+            log.exception("the sync thread has ended; flags stay as they are")
