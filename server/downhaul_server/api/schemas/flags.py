@@ -36,7 +36,7 @@ def variant_name(**options: Any) -> Text:
     return Text(shortest=1, longest=100, **options)
 
 
-class KilledSchema(Open):
+class StandingKillSchema(Open):
     """A kill that stands."""
 
     at = base.DateTime(required=True)
@@ -134,7 +134,7 @@ class StateSchema(Open):
     """A flag in one environment."""
 
     on = base.Boolean(required=True)
-    killed = base.Nested(KilledSchema, required=True, allow_none=True)
+    killed = base.Nested(StandingKillSchema, required=True, allow_none=True)
     rules = base.List(base.Nested(RuleSchema), required=True)
     otherwise = Serve(required=True)
 

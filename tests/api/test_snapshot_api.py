@@ -1,0 +1,77 @@
+"""The snapshot, as instances poll it."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+from support.api import FLAG, STATE, Client, problem
+
+SNAPSHOT = "/sdk/v1/snapshot?service=checkout"
+
+
+def test_it_is_the_envelope_with_a_strong_etag(client: Client) -> None:
+    answer = client.get(SNAPSHOT, by="sdk")
+    envelope = answer.json
+    assert (envelope["service"], envelope["environment"]) == ("checkout", "production")
+    assert list(envelope["flags"]) == ["new-checkout"] and envelope["flag_count"] == 1
+    assert answer.headers["ETag"] == f'"{envelope["epoch"]}:{envelope["revision"]}"'
+    assert answer.headers["Cache-Control"] == "private, no-cache"
+    assert answer.headers["Vary"] == "Authorization"
+    assert answer.content_type == "application/json"
+
+
+def test_a_poll_that_knows_it_is_304_and_small(client: Client) -> None:
+    etag = client.get(SNAPSHOT, by="sdk").headers["ETag"]
+    for known in (etag, f"W/{etag}", f'"other", {etag}'):
+        answer = client.get(SNAPSHOT, by="sdk", if_none_match=known)
+        assert (answer.status_code, answer.data, answer.headers["ETag"]) == (304, b"", etag)
+    assert client.get(SNAPSHOT, by="sdk", if_none_match='"other"').status_code == 200
+
+
+def test_a_change_of_the_service_is_a_new_snapshot_and_of_another_environment_is_none(client: Client) -> None:
+    etag = client.get(SNAPSHOT, by="sdk").headers["ETag"]
+    client.patch(f"{FLAG}/environments/staging", {"on": True})
+    assert client.get(SNAPSHOT, by="sdk", if_none_match=etag).status_code == 304
+    client.patch(STATE, {"on": True})
+    answer = client.get(SNAPSHOT, by="sdk", if_none_match=etag)
+    assert answer.status_code == 200 and answer.json["flags"]["new-checkout"]["on"] is True
+
+
+@pytest.mark.parametrize(
+    ("query", "status"),
+    [("", 422), ("?service=", 422), ("?service=checkout&service=x", 422), ("?service=checkout&x=1", 422)],
+)
+def test_what_is_wrong_in_the_query_is_refused(client: Client, query: str, status: int) -> None:
+    assert client.get(f"/sdk/v1/snapshot{query}", by="sdk").status_code == status
+
+
+def test_a_service_that_the_key_does_not_name_is_403(client: Client) -> None:
+    for service in ("payments", "nothing"):
+        assert problem(client.get(f"/sdk/v1/snapshot?service={service}", by="sdk")) == (403, "forbidden")
+
+
+def test_a_key_for_all_services_gets_404_for_one_that_is_not_there(client: Client) -> None:
+    body = {"kind": "sdk", "name": "all", "environment": "production", "services": ["*"]}
+    client.tokens["all"] = client.post("/api/v1/keys", body).json["token"]
+    assert client.get("/sdk/v1/snapshot?service=payments", by="all").status_code == 200
+    assert problem(client.get("/sdk/v1/snapshot?service=nothing", by="all")) == (404, "not-found")
+
+
+def test_the_service_may_be_written_in_any_encoding_of_a_query(client: Client) -> None:
+    assert client.get("/sdk/v1/snapshot?service=%63heckout", by="sdk").status_code == 200
+
+
+def test_polls_are_counted(client: Client) -> None:
+    etag = client.get(SNAPSHOT, by="sdk").headers["ETag"]
+    client.get(SNAPSHOT, by="sdk", if_none_match=etag)
+    metrics = client.get("/metrics", by=None).text
+    assert 'downhaul_snapshot_requests_total{status="200"} 1.0' in metrics
+    assert 'downhaul_snapshot_requests_total{status="304"} 1.0' in metrics
+
+
+def test_a_304_is_logged_at_debug_only(client: Client, capfd: pytest.CaptureFixture[str]) -> None:
+    etag = client.get(SNAPSHOT, by="sdk").headers["ETag"]
+    client.get(SNAPSHOT, by="sdk", if_none_match=etag)
+    lines = [json.loads(line) for line in capfd.readouterr().err.splitlines() if "snapshot" in line]
+    assert [line["status"] for line in lines] == [200]
