@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-
 from downhaul.engine import position
 from downhaul.engine.bucketing import WHOLE, hash_of, thresholds, unit_text
 

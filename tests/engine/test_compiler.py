@@ -5,10 +5,9 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from support.rulesets import flag, leaf, one, rule, ruleset, split
-
 from downhaul.engine import change_ruleset, compile_ruleset, explain, recompile
 from downhaul.engine.counting import read
+from support.rulesets import flag, leaf, one, rule, ruleset, split
 
 
 @pytest.mark.parametrize(

@@ -5,10 +5,9 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from support.rulesets import flag, leaf, one, rule, split
-
 from downhaul.engine import DecodeError, change_ruleset, decode_condition, decode_ruleset, find_cycle
 from downhaul.engine.checksum import checksum
+from support.rulesets import flag, leaf, one, rule, split
 
 
 def refusal(flags: Any, segments: Any = None) -> DecodeError:
@@ -146,7 +145,7 @@ def test_a_change_keeps_the_flags_that_it_does_not_name() -> None:
 def test_a_change_is_checked_against_what_is_there() -> None:
     before = decode_ruleset({"flags": {"a": flag(requires=[{"flag": "b", "variants": ["on"]}])}, "segments": {}})
 
-    with pytest.raises(DecodeError, match="a -> b -> a|b -> a -> b"):
+    with pytest.raises(DecodeError, match=r"a -> b -> a|b -> a -> b"):
         change_ruleset(before, {"b": flag(requires=[{"flag": "a", "variants": ["on"]}])})
     with pytest.raises(DecodeError, match="there is no segment 'beta'"):
         change_ruleset(before, {"b": flag(rules=[rule({"segment": "beta"}, one("on"))])})
@@ -158,5 +157,5 @@ def test_the_checksum_is_that_of_the_content_and_not_of_its_order() -> None:
     assert one_way == checksum({"b": {}, "a": {"y": "ü", "x": 1}}, {})
     assert one_way != checksum({"a": {"x": 1, "y": "u"}, "b": {}}, {})
     assert checksum({}, {}) == "sha256:d0c20a32a05c28bc3e20a911b5c65f664bebcaca454dab08fc2e7cedfb0f315a"
-    with pytest.raises(ValueError, match="not JSON compliant|Out of range"):
+    with pytest.raises(ValueError, match=r"not JSON compliant|Out of range"):
         checksum({"a": float("nan")}, {})

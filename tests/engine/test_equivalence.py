@@ -5,11 +5,10 @@ from __future__ import annotations
 import json
 from typing import Any
 
+from downhaul.engine import change_ruleset, compile_ruleset, decode_ruleset, explain, recompile
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from support.rulesets import answer, evaluate
-
-from downhaul.engine import change_ruleset, compile_ruleset, decode_ruleset, explain, recompile
 
 ATTRIBUTES = ("user", "plan", "country", "age", "build", "ip", "at", "region")
 NAMES = ("a", "b", "c", "pay/d")
@@ -25,7 +24,9 @@ hostile = st.recursive(
         st.sampled_from([10**400, float("nan"), float("-inf"), b"pro", object(), 1j, range(2), frozenset("a")]),
         st.text(st.characters(categories=["Cs"]), max_size=2),
     ),
-    lambda inner: st.one_of(st.lists(inner, max_size=2), st.dictionaries(st.text(max_size=2), inner, max_size=2), st.tuples(inner)),
+    lambda inner: st.one_of(
+        st.lists(inner, max_size=2), st.dictionaries(st.text(max_size=2), inner, max_size=2), st.tuples(inner)
+    ),
     max_leaves=4,
 )  # fmt: skip
 contexts = st.dictionaries(st.sampled_from(ATTRIBUTES), st.one_of(texts, numbers, hostile), max_size=len(ATTRIBUTES))
@@ -113,7 +114,7 @@ known = st.dictionaries(st.sampled_from(["region", "build", "user"]), texts, max
 overrides = st.dictionaries(
     st.sampled_from([*NAMES, "elsewhere"]), st.one_of(st.just(True), st.just(1), hostile), max_size=1
 )
-settled = settings(max_examples=300, deadline=None, suppress_health_check=list(HealthCheck))
+settled = settings(max_examples=100, deadline=None, suppress_health_check=list(HealthCheck))
 
 
 @settled

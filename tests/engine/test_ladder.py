@@ -5,9 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from support.rulesets import evaluate, flag, leaf, one, rule, ruleset, split
-
 from downhaul.engine import position
+from support.rulesets import evaluate, flag, leaf, one, rule, ruleset, split
 
 PRO = leaf("plan", "in", "pro")
 

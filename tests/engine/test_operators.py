@@ -1,19 +1,18 @@
-"""Each operator on its own: what it takes, what it refuses, and that nothing a caller passes makes it raise."""
+"""Each operator on its own: what it takes, what it refuses, and that nothing makes it raise."""
 
 from __future__ import annotations
 
 from typing import Any
 
 import pytest
-from support.rulesets import leaf
-
 from downhaul.engine import DecodeError, decode_condition
 from downhaul.engine.operators import OPERATORS
+from support.rulesets import leaf
 
 NAN = float("nan")
 HOSTILE: list[Any] = [
-    True, False, 0, 1, -1, 10**400, 1.5, NAN, float("inf"), "", "x", "\ud800", "a" * 10_000, b"x", [], [1], {}, {"a": 1},
-    (), ([],), object(), complex(1, 2), range(3), lambda: None,
+    True, False, 0, 1, -1, 10**400, 1.5, NAN, float("inf"), "", "x", "\ud800", "a" * 10_000, b"x", [], [1], {},
+    {"a": 1}, (), ([],), object(), complex(1, 2), range(3), lambda: None,
 ]  # fmt: skip
 
 CASES: list[tuple[str, list[Any], Any, bool]] = [
@@ -50,6 +49,7 @@ CASES: list[tuple[str, list[Any], Any, bool]] = [
     ("gt", [5], NAN, False),
     ("gte", [5], 5, True),
     ("gte", [10, 3], 5, True),
+    ("gte", [5], 4.999, False),
     ("lt", [5], 4, True),
     ("lt", [5], 5, False),
     ("lte", [5], 5, True),
@@ -66,6 +66,7 @@ CASES: list[tuple[str, list[Any], Any, bool]] = [
     ("semver_gt", ["1.0.0-beta.2"], "1.0.0-beta.11", True),
     ("semver_gt", ["1.0.0-rc.1"], "1.0.0", True),
     ("semver_gt", ["1.9.0"], "1.10.0", True),
+    ("semver_gt", ["1.0.0"], "1.0.0+later", False),
     ("semver_gte", ["2.1.0"], "2.1.0", True),
     ("semver_gte", ["2.1.0"], "2.1.0-rc.1", False),
     ("semver_gte", ["2.1.0"], "2.1", False),
@@ -78,6 +79,7 @@ CASES: list[tuple[str, list[Any], Any, bool]] = [
     ("semver_gt", ["1.0.0"], "9" * 900 + ".0.0", True),
     ("semver_lt", ["2.0.0"], "2.0.0-0", True),
     ("semver_lte", ["2.0.0"], "2.0.0", True),
+    ("semver_lte", ["2.0.0"], "2.0.1-0", False),
     ("semver_lt", ["2.0.0"], 1, False),
     ("before", ["2026-11-23T03:00:00Z"], "2026-11-23T02:59:59.999Z", True),
     ("before", ["2026-11-23T03:00:00Z"], "2026-11-23T03:00:00Z", False),
