@@ -51,7 +51,7 @@ class Key(click.ParamType[str]):
 class FlagType(click.ParamType[FlagName]):
     """SERVICE/FLAG."""
 
-    name = "flag"
+    name = "service/flag"
 
     def convert(self, value: str | FlagName, param: click.Parameter | None, ctx: click.Context | None) -> FlagName:
         if isinstance(value, FlagName):
@@ -70,7 +70,7 @@ _KINDS: dict[type, str] = {dict: "JSON object", list: "JSON array"}
 class JsonType(click.ParamType[Any]):
     """JSON from a file, from stdin (`-`), or on the spot when it begins with a bracket."""
 
-    name = "file, - or json"
+    name = "file|-|json"
 
     def __init__(self, expected: type) -> None:
         self._expected = expected
@@ -186,7 +186,7 @@ environment = click.option(
 needed_environment = click.option(
     "-e", "--environment", type=ENVIRONMENT, required=True, help="The environment in which to change it."
 )
-limit = click.option("--limit", type=click.IntRange(1), help="At most so many; left out: all.")
+limit = click.option("--limit", type=click.IntRange(1), metavar="N", help="At most so many; left out: all.")
 NEWEST = 50
 """Entries of the log: it grows for ever, and the newest come first."""
 
@@ -197,14 +197,24 @@ def newest(command: Command) -> Command:
         "--all", "everything", is_flag=True, is_eager=True, expose_value=False, callback=_take_all, help="All of them."
     )
     some = click.option(
-        "--limit", type=click.IntRange(1), default=NEWEST, show_default=True, callback=_unless_all, help="So many."
+        "--limit",
+        type=click.IntRange(1),
+        metavar="N",
+        default=NEWEST,
+        show_default=True,
+        callback=_unless_all,
+        help="So many.",
     )
     return everything(some(command))
 
 
 reason = click.option("--reason", help="Why, for the log.")
 version = click.option(
-    "--if-version", "version", type=click.IntRange(1), help="Refuse (exit code 5) when it is no longer at this version."
+    "--if-version",
+    "version",
+    type=click.IntRange(1),
+    metavar="N",
+    help="Refuse (exit code 5) when it is no longer at this version.",
 )
 yes = click.option("--yes", is_flag=True, help="Do not ask.")
 

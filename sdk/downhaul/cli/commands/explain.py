@@ -15,12 +15,12 @@ from downhaul.cli.words import value
 
 
 @click.command()
-@click.argument("flag", type=FLAG)
+@click.argument("flag", type=FLAG, metavar="SERVICE/FLAG")
 @click.argument("attributes", nargs=-1, metavar="[NAME=TEXT | NAME:=JSON]...")
 @environment
 @common
 def explain(session: Session, flag: FlagName, attributes: tuple[str, ...], environment: str | None) -> None:
-    """What FLAG serves to somebody, and why.
+    """What a flag serves to somebody, and why.
 
     Shows each step of the evaluation for somebody with these attributes.
     `user=42` is the text 42; `count:=3`, `beta:=true` and `groups:=["a"]` are JSON.

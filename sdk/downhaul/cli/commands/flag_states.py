@@ -13,7 +13,7 @@ from downhaul.cli.words import state
 
 
 @click.command("set")
-@click.argument("flag", type=FLAG)
+@click.argument("flag", type=FLAG, metavar="SERVICE/FLAG")
 @needed_environment
 @click.option("--on/--off", "on", default=None, help="Turn it on or off.")
 @click.option("--serve", "variant", metavar="VARIANT", help="Serve this variant to all whom no rule matches.")
@@ -37,7 +37,10 @@ def set_state(
     version: int | None,
     **changes: Any,
 ) -> None:
-    """Change the state of FLAG in one environment. A kill stays: only `restore` lifts it."""
+    """Change the state of a flag in one environment.
+
+    A kill stays: only `restore` lifts it.
+    """
     if variant is not None and otherwise is not None:
         raise click.UsageError("Give --serve or --otherwise, not both.")
     served = {"variant": variant} if variant is not None else read_serve(otherwise, by)
@@ -48,7 +51,7 @@ def set_state(
 
 
 @click.command("rollout")
-@click.argument("flag", type=FLAG)
+@click.argument("flag", type=FLAG, metavar="SERVICE/FLAG")
 @click.argument("percent", type=PERCENT)
 @needed_environment
 @click.option("--by", help="The attribute that decides who is in; left out: as it is now, else user.")
@@ -64,7 +67,10 @@ def rollout(
     reason: str | None,
     version: int | None,
 ) -> None:
-    """Serve FLAG to PERCENT of those whom no rule matches; who has it keeps it as the share grows."""
+    """Serve a flag to a share of everybody.
+
+    To PERCENT of those whom no rule matches. Who has it keeps it as the share grows.
+    """
     _change(session, flag, environment, given(rollout=percent, by=by, reason=reason), version)
 
 

@@ -32,7 +32,10 @@ PURPOSES = click.Choice(["release", "experiment", "ops", "permission"])
 
 @click.group()
 def flags() -> None:
-    """The flags of a service. A flag is named SERVICE/FLAG."""
+    """The flags of a service.
+
+    A flag is named SERVICE/FLAG, such as checkout/new-checkout.
+    """
 
 
 flags.add_command(set_state)
@@ -54,7 +57,7 @@ flags.add_command(rollout)
 @limit
 @common
 def list_flags(session: Session, service: str, limit: int | None, **filters: Any) -> None:
-    """The flags of SERVICE and their states."""
+    """The flags of a service, and their states."""
     found = session.api.list("services", service, "flags", limit=limit, **filters)
     session.answer_list(
         found,
@@ -64,11 +67,11 @@ def list_flags(session: Session, service: str, limit: int | None, **filters: Any
 
 
 @flags.command("show")
-@click.argument("flag", type=FLAG)
+@click.argument("flag", type=FLAG, metavar="SERVICE/FLAG")
 @click.option("-e", "--environment", type=ENVIRONMENT, help="Show the state in this environment only.")
 @common
 def show_flag(session: Session, flag: FlagName, environment: str | None) -> None:
-    """What FLAG is, and its state and rules in each environment."""
+    """What a flag is, with its states and rules."""
     document = session.api.get("services", flag.service, "flags", flag.key)
     if environment:
         session.api.get("environments", environment)  # says so when there is none of that name
@@ -78,7 +81,7 @@ def show_flag(session: Session, flag: FlagName, environment: str | None) -> None
 
 
 @flags.command("create")
-@click.argument("flag", type=FLAG)
+@click.argument("flag", type=FLAG, metavar="SERVICE/FLAG")
 @click.option("--type", type=click.Choice(["boolean", "string", "number", "json"]), help="Left out: boolean.")
 @click.option(
     "--variant",
@@ -98,7 +101,7 @@ def show_flag(session: Session, flag: FlagName, environment: str | None) -> None
 def create_flag(
     session: Session, flag: FlagName, document: dict[str, Any] | None, variants: tuple[str, ...], **parts: Any
 ) -> None:
-    """Make FLAG; it is off everywhere.
+    """Make a flag; it is off everywhere.
 
     A boolean flag needs nothing else: it has the variants `on` and `off`.
     """
@@ -109,23 +112,26 @@ def create_flag(
 
 
 @flags.command("delete")
-@click.argument("flag", type=FLAG)
+@click.argument("flag", type=FLAG, metavar="SERVICE/FLAG")
 @version
 @yes
 @common
 def delete_flag(session: Session, flag: FlagName, version: int | None, yes: bool) -> None:
-    """Remove FLAG, with its states and rules; where it is still asked for, the caller's default is served."""
+    """Remove a flag, with its states and rules.
+
+    Where code still asks for it, the caller's default is served.
+    """
     confirm(f"Remove {flag}?", yes=yes)
     session.api.delete("services", flag.service, "flags", flag.key, version=version)
     session.answer({"deleted": str(flag)}, f"{flag} is removed.")
 
 
 @flags.command("history")
-@click.argument("flag", type=FLAG)
+@click.argument("flag", type=FLAG, metavar="SERVICE/FLAG")
 @newest
 @common
 def history(session: Session, flag: FlagName, limit: int | None) -> None:
-    """Who has changed FLAG, when, why and how; newest first."""
+    """Who has changed a flag, when, how and why."""
     found = session.api.list("services", flag.service, "flags", flag.key, "history", limit=limit)
     session.answer_list(found, history_table(found.items), empty=f"{flag} has no history.")
     older_note(session, found)

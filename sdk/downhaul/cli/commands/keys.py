@@ -62,7 +62,10 @@ def create_sdk(session: Session, quiet: bool, **document: Any) -> None:
 @_quiet
 @common
 def create_api(session: Session, quiet: bool, **document: Any) -> None:
-    """Make an API token for a person or a pipeline; left out, it is for every service and environment."""
+    """Make an API token for a person or a pipeline.
+
+    It is for every service and environment, unless some are named.
+    """
     _create(session, quiet, kind="api", **document)
 
 

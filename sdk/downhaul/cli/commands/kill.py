@@ -11,7 +11,7 @@ from downhaul.cli.options import FLAG, SERVICE, FlagName, common, environment, g
 from downhaul.cli.session import Session
 from downhaul.cli.words import listed
 
-_flags = click.argument("flags", type=FLAG, nargs=-1)
+_flags = click.argument("flags", type=FLAG, nargs=-1, metavar="[SERVICE/FLAG]...")
 _tags = click.option("--tag", "tags", multiple=True, help="Every flag with this tag; repeatable.")
 _services = click.option(
     "--service", "services", type=SERVICE, multiple=True, help="Every flag of this service; with --tag, those with it."
@@ -26,7 +26,7 @@ _services = click.option(
 @reason
 @common
 def kill(session: Session, **selection: Any) -> None:
-    """Force FLAGS off, whatever their rules say.
+    """Force flags off, whatever their rules say.
 
     Each serves its off variant from now on; many are killed at once, in one commit.
     A flag that is killed already is no error. The rules stay as they are, for `restore`.
@@ -42,7 +42,7 @@ def kill(session: Session, **selection: Any) -> None:
 @click.option("--reason", required=True, help="Why it is safe again, for the log.")
 @common
 def restore(session: Session, **selection: Any) -> None:
-    """Lift the kill of FLAGS.
+    """Lift the kill of flags.
 
     They are served again as their states and rules say.
     """
