@@ -58,7 +58,7 @@ class Alphabet(dict[str, int]):
     def __missing__(self, char: str) -> int:
         if len(self) >= MAX_CHARS:
             self.clear()
-        signature = self[char] = sum(1 << bit for bit, charset in enumerate(self._charsets) if char in charset)
+        signature = self[char] = sum(1 << bit for bit, charset in enumerate(self._charsets) if charset.has(char))
         return signature
 
 

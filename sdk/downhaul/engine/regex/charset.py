@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import unicodedata
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from downhaul.engine.regex.folding import same_letter
 
@@ -39,8 +39,7 @@ CATEGORIES = frozenset(
 )
 
 
-@dataclass(frozen=True, slots=True)
-class Item:
+class Item(NamedTuple):
     """Characters in one of `ranges` (both ends included) or `categories`; with `fold`, in any case of the letter."""
 
     ranges: tuple[Range, ...] = ()
@@ -48,7 +47,7 @@ class Item:
     negated: bool = False
     fold: bool = False
 
-    def __contains__(self, char: str) -> bool:
+    def has(self, char: str) -> bool:
         candidates = same_letter(char) if self.fold else char
         return any(self._holds(candidate) for candidate in candidates) != self.negated
 
@@ -58,15 +57,14 @@ class Item:
         return bool(self.categories) and unicodedata.category(char) in self.categories
 
 
-@dataclass(frozen=True, slots=True)
-class CharSet:
+class CharSet(NamedTuple):
     """Characters in one of `items`; when `negated`, all the others."""
 
     items: tuple[Item, ...]
     negated: bool = False
 
-    def __contains__(self, char: str) -> bool:
-        return any(char in item for item in self.items) != self.negated
+    def has(self, char: str) -> bool:
+        return any(item.has(char) for item in self.items) != self.negated
 
     @property
     def only_member(self) -> str | None:

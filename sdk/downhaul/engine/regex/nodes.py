@@ -2,45 +2,40 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from downhaul.engine.regex.charset import CharSet
 
 
-@dataclass(frozen=True, slots=True)
-class Char:
+class Char(NamedTuple):
     """One character out of a set."""
 
     charset: CharSet
     size: int = 1
 
 
-@dataclass(frozen=True, slots=True)
-class Assertion:
+class Assertion(NamedTuple):
     """A place of which this is true (one bit of `places`), and no character."""
 
     place: int
     size: int = 1
 
 
-@dataclass(frozen=True, slots=True)
-class Sequence:
+class Sequence(NamedTuple):
     """All of these in order; without any, the empty text."""
 
     parts: tuple[Node, ...]
     size: int
 
 
-@dataclass(frozen=True, slots=True)
-class Choice:
+class Choice(NamedTuple):
     """One of these."""
 
     options: tuple[Node, ...]
     size: int
 
 
-@dataclass(frozen=True, slots=True)
-class Repeat:
+class Repeat(NamedTuple):
     """The body, `least` to `most` times; without `most`, as often as it likes."""
 
     body: Node

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from typing import NamedTuple
 
 from downhaul.engine.regex.brackets import bracket_set
 from downhaul.engine.regex.charset import ANYTHING, NOT_NEWLINE, CharSet, one
@@ -40,8 +40,7 @@ _QUANTIFIERS = {"*": (0, None), "+": (1, None), "?": (0, 1)}
 _DIGITS = "0123456789"
 
 
-@dataclass(frozen=True, slots=True)
-class Flags:
+class Flags(NamedTuple):
     """The flags in force. `(?U)` is read and means nothing: greed never decides whether there is a match."""
 
     i: bool = False
@@ -218,5 +217,5 @@ class _Parser:
                 wanted[letter] = value
             else:
                 raise self.cursor.error("after (? come : or flags out of i, m, s, U or a name as in (?P<name>", start)
-        self.flags = replace(self.flags, **wanted)
+        self.flags = self.flags._replace(**wanted)
         return letter == ")"

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import NamedTuple
 
 from downhaul.engine.regex.charset import NEWLINE, WORD, CharSet
@@ -23,8 +22,7 @@ class Instruction(NamedTuple):
     place: int = 0
 
 
-@dataclass(frozen=True, slots=True)
-class Program:
+class Program(NamedTuple):
     """`start` is the address of the first instruction. Bit n of a signature: the character is in `charsets[n]`."""
 
     code: tuple[Instruction, ...]
