@@ -45,11 +45,8 @@ def rolled_out(flag: Mapping[str, Any]) -> str:
 
 
 def _weight(percent: Any) -> int:
-    thousandths = Decimal(str(percent)) * 1000 if _is_number(percent) else Decimal(-1)
-    if not 0 <= thousandths <= WHOLE or thousandths % 1:
+    number = isinstance(percent, (int, float)) and not isinstance(percent, bool)
+    thousandths = Decimal(str(percent)) * 1000 if number and 0 <= percent <= 100 else Decimal("0.1")
+    if thousandths % 1:
         raise Invalid.at("rollout", message="expected a percentage from 0 to 100 with up to three decimals")
     return int(thousandths)
-
-
-def _is_number(value: Any) -> bool:
-    return isinstance(value, (int, float)) and not isinstance(value, bool)
