@@ -14,7 +14,7 @@ from downhaul import forks
 from downhaul.context import ambient, context
 from downhaul.counters import Counters
 from downhaul.engine import ErrorCode, Ruleset, Step, explain
-from downhaul.evaluate import Live, bind, copied
+from downhaul.evaluate import bind, copied
 from downhaul.health import Health, Once, Status
 from downhaul.identity import Identity
 from downhaul.layers import Layer, Layers, Override
@@ -61,7 +61,6 @@ class Client:
 
         With neither, every call gives its default, or what `override` says. Raises SettingsError for a wrong setting.
         """
-        self._live = Live()
         self._compiled = Compiled()
         self._counters = Counters()
         self._layers = Layers()
@@ -69,7 +68,7 @@ class Client:
         self._once = Once()
         self._closed = False
         self._problems = ""
-        self.enabled, self.value = bind(self._live, self._missed)
+        self.enabled, self.value, self._put = bind(self._missed)
         self._assume(Settings.from_arguments(settings), Found())
         forks.follow(self)
         _open_clients.add(self)
@@ -234,7 +233,7 @@ class Client:
         booleans, every = compiled.tables()
         self._counters.follow(compiled.evaluators.values())
         self._compiled = compiled
-        self._live.booleans, self._live.every = booleans, every
+        self._put(booleans, every)
 
     def _enter(self, layer: Layer) -> None:
         with forks.guard():
@@ -256,13 +255,14 @@ class Client:
     def _missed(self, flag: object, boolean: bool, error: Exception) -> None:
         """Count a call that got its default, and log it once for its cause."""
         name = str.__str__(flag) if isinstance(flag, str) else f"({type(flag).__name__})"
-        if name not in self._live.every:
+        evaluator = self._compiled.evaluators.get(name)
+        if evaluator is None:
             self._counters.missed(name, ErrorCode.FLAG_NOT_FOUND)
             if self._worker.found.snapshot is None:
                 self._once.warn("no snapshot", "there is no snapshot yet: flags have the defaults of their callers")
             else:
                 self._once.warn(("unknown", name), "there is no flag %r: its callers get their default", name)
-        elif boolean and name not in self._live.booleans:
+        elif boolean and evaluator.type != "boolean":
             self._counters.missed(name, ErrorCode.TYPE_MISMATCH)
             self._once.warn(("mismatch", name), "flag %r is not boolean: ask for its value, not whether it is on", name)
         else:

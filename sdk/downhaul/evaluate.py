@@ -1,13 +1,13 @@
 """The two calls that a program makes on every request: as few steps as Python allows, and nothing that can raise.
 
-Callers read a `Live`: two tables by flag, each entry a tuple `(count, value, run)`. Where the answer depends on nothing
-that the caller says, `count` and `value` are the whole answer; otherwise `count` is None and `run(context)` finds it.
+They read tables by flag, each entry a tuple `(count, value, run)`. Where the answer depends on nothing that the caller
+says, `count` and `value` are the whole answer; otherwise `count` is None and `run(context)` finds it.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from typing import Any, Protocol
+from typing import Any, Protocol, cast
 
 from downhaul.context import ambient
 
@@ -26,19 +26,6 @@ Entry = tuple[Callable[[], int] | None, Any, Run | None]
 Table = dict[str, Entry]
 
 
-class Live:
-    """What is in force. Each table is replaced whole and never changed, so one attribute read gives a consistent one.
-
-    `booleans` holds the boolean flags alone, so that `enabled` has no type to check; `every` holds all flags.
-    """
-
-    __slots__ = ("booleans", "every")
-
-    def __init__(self) -> None:
-        self.booleans: Table = {}
-        self.every: Table = {}
-
-
 class Enabled(Protocol):
     def __call__(self, flag: str, /, default: bool = False, **context: Any) -> bool: ...
 
@@ -47,19 +34,34 @@ class Value(Protocol):
     def __call__(self, flag: str, /, default: Any = None, **context: Any) -> Any: ...
 
 
-def bind(live: Live, missed: Callable[[object, bool, Exception], None]) -> tuple[Enabled, Value]:
-    """`enabled` and `value` over `live`, as closures: that saves the look-up of `self` and of its attributes.
+class Swap(Protocol):
+    def __call__(self, new_booleans: Table, new_every: Table) -> None: ...
 
+
+def bind(missed: Callable[[object, bool, Exception], None]) -> tuple[Enabled, Value, Swap]:
+    """`enabled` and `value` over tables of their own, and `swap`, which puts other tables in place of those.
+
+    Tables are never changed, and read once in each call: as variables of a closure, because that is the one read that
+    costs nothing. `booleans` holds the boolean flags alone, so that `enabled` has no type to check.
     `missed(flag, boolean, error)` is told of each call that got its default; what it raises is dropped.
     """
+    booleans: Table = {}
+    every: Table = {}
 
-    def enabled(flag: str, /, default: bool = False, **context: Any) -> bool:
+    def swap(new_booleans: Table, new_every: Table) -> None:
+        nonlocal booleans, every
+        booleans, every = new_booleans, new_every
+
+    # `default` is positional for Python alone, whose search for a parameter of a keyword's name costs each keyword of
+    # the context a tenth of the call; given as a keyword it is in `context`, and looked for where it is needed.
+
+    def enabled(flag: str, default: bool = False, /, **context: Any) -> bool:
         """Whether the boolean `flag` is on for `context`. Never raises, never blocks.
 
         `default` is the answer where there is none: no snapshot yet, no such flag, a flag of another type.
         """
         try:
-            count, found, run = live.booleans[flag]
+            count, found, run = booleans[flag]
             if count:
                 count()
                 return found  # type: ignore[no-any-return]
@@ -72,16 +74,16 @@ def bind(live: Live, missed: Callable[[object, bool, Exception], None]) -> tuple
                 missed(flag, True, error)
             except Exception:  # noqa: BLE001, S110 -- nor may a user's log handler
                 pass
-            return default
+            return context.get("default", default)  # type: ignore[no-any-return]
 
-    def value(flag: str, /, default: Any = None, **context: Any) -> Any:
+    def value(flag: str, default: Any = None, /, **context: Any) -> Any:
         """The value of `flag`, of any type, for `context`. Never raises, never blocks.
 
         `default` is the answer where there is none: no snapshot yet, or no such flag. A JSON value is a copy that the
         caller may change.
         """
         try:
-            count, found, run = live.every[flag]
+            count, found, run = every[flag]
             if count:
                 count()
             else:
@@ -95,9 +97,9 @@ def bind(live: Live, missed: Callable[[object, bool, Exception], None]) -> tuple
                 missed(flag, False, error)
             except Exception:  # noqa: BLE001, S110 -- as above
                 pass
-            return default
+            return context.get("default", default)
 
-    return enabled, value
+    return cast(Enabled, enabled), value, swap
 
 
 _CONTAINERS = frozenset((dict, list))

@@ -1,4 +1,4 @@
-"""From what was found to what callers read: flags compiled, and the two tables of `evaluate.Live` made of them."""
+"""From what was found to what callers read: flags compiled, and the two tables of `evaluate` made of them."""
 
 from __future__ import annotations
 
