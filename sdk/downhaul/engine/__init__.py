@@ -6,7 +6,7 @@ test holds them equal.
 """
 
 from downhaul.engine.bucketing import position
-from downhaul.engine.compiler import Evaluator, compile_ruleset, recompile
+from downhaul.engine.compiler import compile_ruleset, recompile
 from downhaul.engine.conditions import Condition, references, segment_references
 from downhaul.engine.decoding import (
     MAX_DEPTH,
@@ -20,6 +20,7 @@ from downhaul.engine.errors import DecodeError
 from downhaul.engine.evaluation import ErrorCode, Evaluation, Outcome, Reason, Step
 from downhaul.engine.explanation import explain
 from downhaul.engine.graph import find_cycle
+from downhaul.engine.ladder import Evaluator
 from downhaul.engine.model import Definition, Flag, Ruleset, State
 
 __all__ = [

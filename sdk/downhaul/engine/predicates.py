@@ -1,4 +1,4 @@
-"""Compiled conditions: a plain function of the context, or True or False where the process knows the answer already."""
+"""Conditions as Python expressions; what the process knows already is folded into True or False."""
 
 from __future__ import annotations
 
@@ -6,135 +6,58 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from downhaul.engine.conditions import AllOf, AnyOf, Condition, InSegment, Leaf, Not
+from downhaul.engine.source import Source
 
-Context = Mapping[str, Any]
-Predicate = Callable[[Context], bool]
-Folded = Predicate | bool
+Expression = str | bool
+"""An expression over the context `c`, or the answer itself."""
 
 
 class Predicates:
-    """Compiles conditions of one ruleset for one process; segments are compiled once and shared."""
+    """Writes conditions of one ruleset for one process. A segment is a function of its own, made once and shared."""
 
-    def __init__(self, segments: Mapping[str, Condition], known: Context) -> None:
+    def __init__(self, segments: Mapping[str, Condition], known: Mapping[str, Any]) -> None:
         self._segments = segments
         self._known = known
-        self._compiled: dict[str, Folded] = {}
+        self._compiled: dict[str, Callable[[Any], bool] | bool] = {}
 
-    def compile(self, condition: Condition) -> Folded:
+    def expression(self, condition: Condition, source: Source) -> Expression:
         match condition:
             case Leaf():
-                return self._leaf(condition)
+                return self._leaf(condition, source)
             case InSegment(segment):
-                return self._segment(segment)
+                compiled = self._segment(segment)
+                return compiled if isinstance(compiled, bool) else f"{source.constant(compiled)}(c)"
             case Not(part):
-                return _negation(self.compile(part))
+                inner = self.expression(part, source)
+                return not inner if isinstance(inner, bool) else f"(not {inner})"
             case AllOf(parts):
-                return self._all(parts)
+                return _joined([self.expression(part, source) for part in parts], "and", neutral=True)
             case AnyOf(parts):
-                return self._any(parts)
+                return _joined([self.expression(part, source) for part in parts], "or", neutral=False)
 
-    def _leaf(self, leaf: Leaf) -> Folded:
+    def _leaf(self, leaf: Leaf, source: Source) -> Expression:
         if leaf.attribute in self._known:
             value = self._known[leaf.attribute]
             return value is not None and leaf.test(value)
-        if leaf.members is not None:
-            return _member(leaf.attribute, leaf.members)
-        return _tested(leaf.attribute, leaf.test)
+        found, test = f"(v := c.get({source.constant(leaf.attribute)}))", source.constant(leaf.test)
+        if leaf.members is None:
+            return f"({found} is not None and {test}(v))"
+        return f"(v in {source.constant(leaf.members)} if {found}.__class__ is str else {test}(v))"
 
-    def _segment(self, segment: str) -> Folded:
+    def _segment(self, segment: str) -> Callable[[Any], bool] | bool:
         if segment not in self._compiled:
-            self._compiled[segment] = self.compile(self._segments[segment])
+            source = Source()
+            expression = self.expression(self._segments[segment], source)
+            if isinstance(expression, str):
+                source.line(f"return {expression}")
+                self._compiled[segment] = source.function()
+            else:
+                self._compiled[segment] = expression
         return self._compiled[segment]
 
-    def _all(self, conditions: tuple[Condition, ...]) -> Folded:
-        if pair := self._two_members(conditions):
-            return pair
-        parts = [self.compile(each) for each in conditions]
-        if any(part is False for part in parts):
-            return False
-        return _conjunction(tuple(part for part in parts if not isinstance(part, bool)))
 
-    def _any(self, conditions: tuple[Condition, ...]) -> Folded:
-        parts = [self.compile(each) for each in conditions]
-        if any(part is True for part in parts):
-            return True
-        return _disjunction(tuple(part for part in parts if not isinstance(part, bool)))
-
-    def _two_members(self, conditions: tuple[Condition, ...]) -> Folded | None:
-        """The commonest shape of all, "country is one of these and plan is one of those", as one function."""
-        folded = [each for each in conditions if not self._is_true(each)]
-        if len(folded) != 2:
-            return None
-        first, second = folded
-        if not (isinstance(first, Leaf) and isinstance(second, Leaf)):
-            return None
-        if first.members is None or second.members is None or {first.attribute, second.attribute} & self._known.keys():
-            return None
-        return _both_members(first.attribute, first.members, second.attribute, second.members)
-
-    def _is_true(self, condition: Condition) -> bool:
-        return isinstance(condition, Leaf) and condition.attribute in self._known and self._leaf(condition) is True
-
-
-def _member(attribute: str, members: frozenset[str]) -> Predicate:
-    def is_member(context: Context) -> bool:
-        try:
-            return context.get(attribute) in members
-        except TypeError:  # a list or a dict is no member
-            return False
-
-    return is_member
-
-
-def _both_members(attribute: str, members: frozenset[str], other: str, others: frozenset[str]) -> Predicate:
-    def are_members(context: Context) -> bool:
-        try:
-            return context.get(attribute) in members and context.get(other) in others
-        except TypeError:
-            return False
-
-    return are_members
-
-
-def _tested(attribute: str, test: Callable[[Any], bool]) -> Predicate:
-    def holds(context: Context) -> bool:
-        value = context.get(attribute)
-        return value is not None and test(value)
-
-    return holds
-
-
-def _negation(part: Folded) -> Folded:
-    if isinstance(part, bool):
-        return not part
-    return lambda context: not part(context)
-
-
-def _conjunction(parts: tuple[Predicate, ...]) -> Folded:
-    if len(parts) < 2:
-        return parts[0] if parts else True
-    first, rest = parts[0], parts[1:]
-    if len(rest) == 1:
-        second = rest[0]
-        return lambda context: first(context) and second(context)
-
-    def all_hold(context: Context) -> bool:
-        for part in parts:  # noqa: SIM110 -- a generator would take twice as long
-            if not part(context):
-                return False
-        return True
-
-    return all_hold
-
-
-def _disjunction(parts: tuple[Predicate, ...]) -> Folded:
-    if len(parts) < 2:
-        return parts[0] if parts else False
-
-    def any_holds(context: Context) -> bool:
-        for part in parts:  # noqa: SIM110 -- as above
-            if part(context):
-                return True
-        return False
-
-    return any_holds
+def _joined(parts: list[Expression], operator: str, *, neutral: bool) -> Expression:
+    if (not neutral) in parts:
+        return not neutral
+    expressions = [part for part in parts if isinstance(part, str)]
+    return f"({f' {operator} '.join(expressions)})" if expressions else neutral

@@ -1,0 +1,168 @@
+"""One flag, written rung by rung from the top: a constant answer, or one function of the context."""
+
+from __future__ import annotations
+
+from bisect import bisect_right
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import mmh3
+
+from downhaul.engine.bucketing import hash_of, thresholds, unit_text
+from downhaul.engine.evaluation import ErrorCode, Outcome, Reason
+from downhaul.engine.model import Flag, One, Requirement, Rule, Split
+from downhaul.engine.predicates import Expression, Predicates
+from downhaul.engine.source import Source
+
+Decide = Callable[[Mapping[str, Any]], Outcome]
+
+
+@dataclass(frozen=True, slots=True)
+class Evaluator:
+    """One flag, ready to run: either `constant` is the answer for every context, or `evaluate(context)` finds it."""
+
+    name: str
+    type: str
+    """`boolean`, `string`, `number` or `json`: that of the value, so of an overriding value where there is one."""
+    constant: Outcome | None
+    evaluate: Decide | None
+    outcomes: tuple[Outcome, ...]
+    """All answers that it can give, for whoever reads the counters."""
+
+
+class Ladder:
+    """Compiles one flag; `others` are the evaluators of the flags that it requires."""
+
+    def __init__(
+        self, flag: Flag, predicates: Predicates, known: Mapping[str, Any], others: Mapping[str, Evaluator]
+    ) -> None:
+        self._flag = flag
+        self._definition = flag.definition
+        self._predicates = predicates
+        self._known = known
+        self._others = others
+        self._outcomes: dict[tuple[object, ...], Outcome] = {}
+        self._source = Source()
+        self._written = False
+
+    def evaluator(self) -> Evaluator:
+        constant = self._constant()
+        evaluate = None if constant else self._source.function()
+        return Evaluator(self._flag.name, self._definition.type, constant, evaluate, tuple(self._outcomes.values()))
+
+    def _constant(self) -> Outcome | None:
+        """The answer, if there is but one; else None, and the source is written."""
+        if self._flag.state.killed:
+            return self._off(Reason.KILLED)
+        if not self._flag.state.on:
+            return self._off(Reason.DISABLED)
+        for required in self._definition.requires:
+            if failed := self._write_gate(required):
+                return failed
+        for rule in self._flag.state.rules:
+            when = self._predicates.expression(rule.when, self._source)
+            if when is not False and (last := self._write_rule(rule, when)):
+                return self._end(last)
+        return self._write_otherwise()
+
+    def _write_gate(self, required: Requirement) -> Outcome | None:
+        """A line that lets nobody pass without the variant; an answer, if it is known already that nobody passes."""
+        other = self._others.get(required.flag)
+        if other is None or (other.constant is not None and other.constant.variant not in required.variants):
+            return self._off(Reason.PREREQUISITE_FAILED)
+        if other.evaluate is not None:
+            decide, wanted = self._source.constant(other.evaluate), self._source.constant(frozenset(required.variants))
+            failed = self._source.constant(self._off(Reason.PREREQUISITE_FAILED))
+            self._line(f"if {decide}(c).variant not in {wanted}: return {failed}")
+        return None
+
+    def _write_rule(self, rule: Rule, when: Expression) -> Outcome | None:
+        """The lines of a rule; an answer, if it matches everybody and serves all of them the same."""
+        if isinstance(rule.serve, One):
+            served: Outcome | None = self._outcome(rule.serve.variant, Reason.TARGETING_MATCH, rule)
+        elif rule.serve.by in self._known:
+            served = self._known_share(rule.serve, rule)
+            if served is None:  # nothing to split by: the rule never matches
+                return None
+        else:
+            served = None
+        if served and when is True:
+            return served
+        if when is not True:
+            self._line(f"if {when}:")
+        if served:
+            self._line(f"return {self._source.constant(served)}", 1)
+        elif isinstance(rule.serve, Split):
+            self._write_split(rule.serve, rule, 0 if when is True else 1)
+        return None
+
+    def _write_otherwise(self) -> Outcome | None:
+        serve = self._flag.state.otherwise
+        if isinstance(serve, One):
+            reason = Reason.DEFAULT if self._flag.state.rules else Reason.STATIC
+            return self._end(self._outcome(serve.variant, reason, None))
+        missing = self._off(Reason.ERROR, ErrorCode.TARGETING_KEY_MISSING)
+        if serve.by in self._known:
+            return self._end(self._known_share(serve, None) or missing)
+        self._write_split(serve, None, 0)
+        return self._end(missing)
+
+    def _end(self, last: Outcome) -> Outcome | None:
+        """The last line. Where it is the only one, it is the answer."""
+        if not self._written:
+            return last
+        self._line(f"return {self._source.constant(last)}")
+        return None
+
+    def _write_split(self, split: Split, rule: Rule | None, indent: int) -> None:
+        """Lines that return the share of the context's unit, and go on if there is no unit."""
+        constant = self._source.constant
+        salted, slow = f"{constant(self._salt)} + u", constant(hash_of)
+        self._line(f"u = c.get({constant(split.by)})", indent)
+        self._line("if u.__class__ is not str:", indent)
+        self._line(f"u = {constant(unit_text)}(u)", indent + 1)
+        self._line("if u is not None:", indent)
+        self._line("try:", indent + 1)
+        self._line(f"h = {constant(mmh3.mmh3_32_uintdigest)}(({salted}).encode())", indent + 2)
+        self._line("except UnicodeEncodeError:", indent + 1)
+        self._line(f"h = {slow}({salted})", indent + 2)
+        self._line(f"return {self._share(split, rule)}", indent + 1)
+
+    def _share(self, split: Split, rule: Rule | None) -> str:
+        """An expression that finds the outcome of the hash `h`."""
+        constant = self._source.constant
+        answers, bounds = self._shares(split, rule), thresholds(weight for _, weight in split.shares)
+        if len(answers) == 2:
+            return f"{constant(answers[0])} if h < {constant(bounds[0])} else {constant(answers[1])}"
+        return f"{constant(answers)}[{constant(bisect_right)}({constant(bounds)}, h)]"
+
+    def _known_share(self, split: Split, rule: Rule | None) -> Outcome | None:
+        """The share of this very process, where a flag is split by what it knows of itself."""
+        text = unit_text(self._known[split.by])
+        if text is None:
+            return None
+        bounds = thresholds(weight for _, weight in split.shares)
+        variant, _ = split.shares[bisect_right(bounds, hash_of(self._salt + text))]
+        return self._outcome(variant, Reason.SPLIT, rule)
+
+    def _shares(self, split: Split, rule: Rule | None) -> tuple[Outcome, ...]:
+        return tuple(self._outcome(variant, Reason.SPLIT, rule) for variant, _ in split.shares)
+
+    @property
+    def _salt(self) -> str:
+        return f"{self._definition.salt}:"
+
+    def _line(self, text: str, indent: int = 0) -> None:
+        self._written = True
+        self._source.line(text, indent)
+
+    def _off(self, reason: Reason, error_code: ErrorCode | None = None) -> Outcome:
+        return self._outcome(self._definition.off_variant, reason, None, error_code)
+
+    def _outcome(self, variant: str, reason: Reason, rule: Rule | None, error_code: ErrorCode | None = None) -> Outcome:
+        name = rule.name if rule else None
+        key = (variant, reason, name, error_code)
+        if key not in self._outcomes:
+            self._outcomes[key] = Outcome(self._definition.variants[variant], variant, reason, name, error_code)
+        return self._outcomes[key]
