@@ -19,3 +19,10 @@ def server(data_dir: Path) -> Iterator[Server]:
     """A running server with two workers and an embedded Redis."""
     with Server(data_dir) as server:
         yield server
+
+
+@pytest.fixture(scope="module")
+def lasting_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    """One for all tests of a file that leave it running."""
+    with Server(tmp_path_factory.mktemp("lasting") / "data") as server:
+        yield server

@@ -62,7 +62,7 @@ class Server:
 
     def start(self) -> Server:
         """Start it; does not wait."""
-        with open(self._output, "ab") as output:
+        with open(self._output, "wb") as output:
             self._process = subprocess.Popen(
                 [*COMMAND, self._verb], env=self.environ, stdin=subprocess.DEVNULL, stdout=output, stderr=output
             )
@@ -114,13 +114,14 @@ class Server:
         return {pid: line for pid, line in _processes() if self._is_ours(pid)}
 
     def _is_ours(self, pid: int) -> bool:
-        # The environment is the one mark that children cannot lose.
+        # Children cannot lose both: Redis writes over its environment, and works in a folder of its own.
+        folder = os.fsencode(self.data_dir)
         try:
-            told = Path(f"/proc/{pid}/environ").read_bytes().split(b"\0")
+            told = Path(f"/proc/{pid}/environ").read_bytes()
+            where = os.fsencode(os.readlink(f"/proc/{pid}/cwd"))
         except OSError:
             return False
-        folder = os.fsencode(self.data_dir)
-        return any(folder in setting for setting in told)
+        return folder in told or where.startswith(folder)
 
     def __enter__(self) -> Server:
         return self.start().ready()
