@@ -13,7 +13,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Final
 
-from downhaul_server.store.documents import decode_object, encode
+from downhaul_server.store.documents import decode_object, encode, undisturbed
 from downhaul_server.store.view import Document, Freshness, View
 
 log = logging.getLogger(__name__)
@@ -67,8 +67,8 @@ class Checkpoint:
         self.path: Final = data_dir / "checkpoint.json"
 
     def save(self, view: View) -> None:
-        """Write it whole or not at all. Raises OSError."""
-        draft = self.path.with_name(f".{self.path.name}.{os.getpid()}")
+        """Write it whole or not at all; one writer at a time. Raises OSError."""
+        draft = self.path.with_name(f".{self.path.name}.draft")
         digest = hashlib.sha256()
         with open(os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "wb") as file:
             for part in _parts(view):
@@ -91,7 +91,8 @@ class Checkpoint:
         except FileNotFoundError:
             return None
         try:
-            return _view(_unsealed(text), freshness)
+            with undisturbed():
+                return _view(_unsealed(text), freshness)
         except (KeyError, TypeError, ValueError, AttributeError) as error:
             aside = self.path.with_name(f"{self.path.name}.corrupt")
             self.path.replace(aside)

@@ -3,34 +3,31 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime
 from typing import Any
 
-from downhaul_server.store.commits import Change, Commit, Entry
+from downhaul_server.store.commits import Body, Change, Commit, Entry
 from downhaul_server.store.documents import decode_object, encode
 
 
-def entry_body(commit: Commit, changes: tuple[Change, ...], operation: str) -> str:
-    """What is written down of a commit: who, what, why, before and after."""
-    return encode(
-        {
-            "action": commit.action,
-            "actor": dict(commit.actor),
-            "reason": commit.reason,
-            "operation": operation,
-            "details": commit.details,
-            "touches": [list(touch) for touch in commit.touches],
-            "changes": [
-                {
-                    "address": change.address,
-                    "version_before": change.version_before,
-                    "before": change.before,
-                    "after": change.after,
-                }
-                for change in changes
-            ],
-        }
+def entry_body(commit: Commit, changes: Iterable[str], operation: str) -> str:
+    """What is written down of a commit: who, what, why, before and after; `changes` are `change_text`s."""
+    head = {
+        "action": commit.action,
+        "actor": dict(commit.actor),
+        "reason": commit.reason,
+        "operation": operation,
+        "details": commit.details,
+        "touches": [list(touch) for touch in commit.touches],
+    }
+    return f'{encode(head)[:-1]},"changes":[{",".join(changes)}]}}'
+
+
+def change_text(address: str, version_before: int, before: Body | None, after: str) -> str:
+    """One change as JSON. `after` is JSON already: whoever writes a document has encoded it, and once is enough."""
+    return (
+        f'{{"address":{encode(address)},"version_before":{version_before},"before":{encode(before)},"after":{after}}}'
     )
 
 

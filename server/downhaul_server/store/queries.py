@@ -7,7 +7,7 @@ from typing import Any
 
 import redis
 
-from downhaul_server.store.documents import decode_object
+from downhaul_server.store.documents import decode_object, undisturbed
 from downhaul_server.store.entries import RawEntry
 from downhaul_server.store.errors import StoreDiverged
 from downhaul_server.store.keys import DOCS, EVERYTHING, LOG, META, TOUCHED, VERSIONS, log_id
@@ -45,7 +45,17 @@ def read_view(client: redis.Redis, freshness: Freshness) -> View:
     transaction = client.pipeline(transaction=True)
     for key in (META, DOCS, VERSIONS, TOUCHED):
         transaction.hgetall(key)
-    meta, docs, versions, touched = transaction.execute()
+    with undisturbed():
+        return _view(*transaction.execute(), freshness=freshness)
+
+
+def _view(
+    meta: Mapping[bytes, bytes],
+    docs: Mapping[bytes, bytes],
+    versions: Mapping[bytes, bytes],
+    touched: Mapping[bytes, bytes],
+    freshness: Freshness,
+) -> View:
     found = _meta(meta)
     if docs.keys() != versions.keys():
         raise StoreDiverged("Redis holds a damaged store: its documents and their versions do not match")

@@ -50,7 +50,6 @@ def from_checkpoint(connections: Connections, checkpoint: View, *, actor: str, r
             commit,
             checkpoint,
             touched=checkpoint.touches,
-            changes=(),
             revision=checkpoint.revision + 1,
             chain=checkpoint.chain,
             succeeds=(checkpoint.epoch,),

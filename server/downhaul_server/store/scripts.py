@@ -9,9 +9,9 @@ from typing import Any
 
 import redis
 
-from downhaul_server.store.commits import CREATE, Change, Commit
+from downhaul_server.store.commits import CREATE, Commit
 from downhaul_server.store.documents import encode
-from downhaul_server.store.entries import body_digest, entry_body
+from downhaul_server.store.entries import body_digest, change_text, entry_body
 from downhaul_server.store.keys import EVERYTHING, SCHEMA
 from downhaul_server.store.view import Document
 
@@ -44,12 +44,12 @@ def create(
     documents: Iterable[Document],
     *,
     touched: Mapping[str, int],
-    changes: tuple[Change, ...],
+    changes: Iterable[str] = (),
     revision: int = 1,
     chain: str = "",
     succeeds: tuple[str, ...] = (),
 ) -> list[str]:
-    """Run create.lua: these documents under a new epoch, `commit` as first entry of the log. Gives its answer."""
+    """Run create.lua: these documents under a new epoch, `commit` and its `change_text`s as first log entry."""
     body = entry_body(commit, changes, operation=secrets.token_hex(16))
     stored = [part for d in documents for part in (d.address, str(d.version), encode(d.body))]
     fields = [part for field, last in touched.items() for part in (field, str(last))]
@@ -65,5 +65,5 @@ def create_fresh(client: redis.Redis, documents: Mapping[str, Mapping[str, Any]]
         commit,
         (Document(address, 1, body) for address, body in documents.items()),
         touched={},
-        changes=tuple(Change(address, 0, None, body) for address, body in documents.items()),
+        changes=[change_text(address, 0, None, encode(body)) for address, body in documents.items()],
     )

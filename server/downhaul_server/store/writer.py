@@ -14,14 +14,15 @@ from redis.exceptions import RedisError, ResponseError
 from redis.exceptions import TimeoutError as RedisTimeoutError
 
 from downhaul_server.store import scripts
-from downhaul_server.store.commits import Change, Commit, Committed
+from downhaul_server.store.commits import Commit, Committed
 from downhaul_server.store.documents import decode, encode
-from downhaul_server.store.entries import body_digest, entry_body, timestamp
+from downhaul_server.store.entries import body_digest, change_text, entry_body, timestamp
 from downhaul_server.store.errors import Conflict, OperationReused, Stale, StoreDiverged, StoreUnavailable
 from downhaul_server.store.keys import EVERYTHING, OPERATION_TTL_S, operation_key, touch_field
 from downhaul_server.store.view import View
 
 ADDRESS = re.compile(r"[a-z]+(/[^/\s]+)+")
+NOTHING = encode(None)
 TOUCH = re.compile(r"[^@\s]+")
 OPERATION_MAX = 256
 RETRY_UNTIL_S = 0.2
@@ -44,6 +45,8 @@ def fingerprint_of(commit: Commit) -> str:
     """The digest of the request that the commit's operation stands for."""
     if commit.fingerprint is not None:
         return commit.fingerprint
+    if commit.operation is None:
+        return ""  # nobody but ourselves can repeat an operation whose id nobody knows
     content = [commit.action, commit.actor, commit.reason, commit.writes]
     return hashlib.sha256(encode(content).encode("ascii")).hexdigest()
 
@@ -56,17 +59,19 @@ def prepare(commit: Commit, view: View) -> Prepared:
     _check(commit)
     operation = commit.operation or secrets.token_hex(16)
     expected = {address: view.version(address) for address in commit.writes} | dict(commit.expect)
+    after = {address: NOTHING if new is None else encode(dict(new)) for address, new in commit.writes.items()}
     body = entry_body(
-        commit, tuple(_change(commit, address, expected[address], view) for address in commit.writes), operation
+        commit, [_change(view, address, expected[address], after[address]) for address in after], operation
     )
-    puts = [part for address, new in commit.writes.items() if new is not None for part in (address, encode(new))]
     deletes = [address for address, new in commit.writes.items() if new is None]
+    puts = [part for address, text in after.items() if text != NOTHING for part in (address, text)]
+    fingerprint = fingerprint_of(commit)
     arguments = (
         view.epoch,
         str(view.revision),
         view.chain,
         "" if commit.base is None else str(commit.base),
-        fingerprint_of(commit),
+        fingerprint,
         "" if commit.result is None else encode(commit.result),
         str(OPERATION_TTL_S),
         body_digest(body),
@@ -80,14 +85,14 @@ def prepare(commit: Commit, view: View) -> Prepared:
         str(len(commit.touches)),
         *(touch_field(*touch) for touch in commit.touches),
     )
-    return Prepared(operation, fingerprint_of(commit), arguments, commit.base, expected)
+    return Prepared(operation, fingerprint, arguments, commit.base, expected)
 
 
-def _change(commit: Commit, address: str, expected: int, view: View) -> Change:
+def _change(view: View, address: str, expected: int, after: str) -> str:
     document = view.get(address)
     if view.version(address) != expected:
         raise Conflict(address, expected, view.version(address))
-    return Change(address, expected, document.body if document else None, commit.writes[address])
+    return change_text(address, expected, document.body if document else None, after)
 
 
 def _check(commit: Commit) -> None:
