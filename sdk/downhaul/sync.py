@@ -79,11 +79,12 @@ class Sync:
             return self._refused(error) if error.refused else self._failed(error, error.cause, error.retry_after)
         except (SnapshotError, SettingsError) as error:
             return self._failed(error, type(error).__name__)
+        else:
+            self._health.well()
+            return backoff.regular(self._settings.poll_interval)
         finally:
             if self._worker.found.snapshot is not None:
                 self._worker.ready.set()
-        self._health.well()
-        return backoff.regular(self._settings.poll_interval)
 
     def _failed(self, error: Exception, cause: str, retry_after: float | None = None) -> float:
         self._health.ill(str(error), cause)

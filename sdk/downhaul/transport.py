@@ -79,7 +79,7 @@ class Transport:
             if response.status_code not in _REDIRECTS:
                 return response
             response.close()
-            target = urljoin(url, response.headers.get("Location", ""))
+            target = _absolute(url, response.headers.get("Location", ""))
             if _origin(target) != _origin(url):  # the key goes to the configured origin and nowhere else
                 raise LinkError(f"the service redirects to {_origin(target)}, which is not followed", "redirect")
             url = target
@@ -177,6 +177,13 @@ class _PatientAdapter(HTTPAdapter):
         if not proxy.lower().startswith("socks"):  # those have pools of their own, with plain timeouts
             manager.pool_classes_by_scheme = self._pools.by_scheme
         return manager
+
+
+def _absolute(url: str, location: str) -> str:
+    try:
+        return urljoin(url, location)
+    except ValueError:
+        raise LinkError("the service redirects to an address that is none", "redirect") from None
 
 
 def _origin(url: str) -> str:
