@@ -1,4 +1,4 @@
-"""What the SDK costs a process: time to import, memory and threads of a running client. Each in a process of its own."""
+"""What the SDK costs a process: time to import, memory and threads of a running client."""
 
 from __future__ import annotations
 
@@ -13,7 +13,6 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
 import flags as measured
-
 from downhaul.engine.checksum import checksum
 
 IMPORT = """
@@ -89,7 +88,7 @@ def _service() -> Iterator[str]:
     body = json.dumps(envelope).encode("ascii")
 
     class Handler(BaseHTTPRequestHandler):
-        def do_GET(self) -> None:  # noqa: N802 -- the name that http.server calls
+        def do_GET(self) -> None:
             self.send_response(200)
             self.send_header("Content-Type", "application/json")
             self.send_header("ETag", '"bench:1"')

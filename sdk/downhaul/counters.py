@@ -47,7 +47,7 @@ class Counters:
         outcome = self._misses.get(key)
         if outcome is None:
             outcome = self._misses.setdefault(key, Outcome(None, None, Reason.ERROR, error_code=code))
-        outcome.count()
+        next(outcome.counter)
 
     def read(self) -> dict[str, dict[str, int]]:
         """How often, by flag and then by variant (or reason, or error code), since the process began or was forked."""

@@ -1,12 +1,12 @@
 """The two calls that a program makes on every request: as few steps as Python allows, and nothing that can raise.
 
-They read tables by flag, each entry a tuple `(count, value, run)`. Where the answer depends on nothing that the caller
-says, `count` and `value` are the whole answer; otherwise `count` is None and `run(context)` finds it.
+They read tables by flag, each entry a tuple `(counter, value, run)`. Where the answer depends on nothing that the caller
+says, `counter` and `value` are the whole answer; otherwise `counter` is None and `run(context)` finds it.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any, Protocol, cast
 
 from downhaul.context import ambient
@@ -18,11 +18,11 @@ class Answer(Protocol):
     @property
     def value(self) -> Any: ...
     @property
-    def count(self) -> Callable[[], int]: ...
+    def counter(self) -> Iterator[int]: ...
 
 
 Run = Callable[[Mapping[str, Any]], Answer]
-Entry = tuple[Callable[[], int] | None, Any, Run | None]
+Entry = tuple[Iterator[int] | None, Any, Run | None]
 Table = dict[str, Entry]
 
 
@@ -61,13 +61,13 @@ def bind(missed: Callable[[object, bool, Exception], None]) -> tuple[Enabled, Va
         `default` is the answer where there is none: no snapshot yet, no such flag, a flag of another type.
         """
         try:
-            count, found, run = booleans[flag]
-            if count:
-                count()
+            counter, found, run = booleans[flag]
+            if counter:
+                next(counter)
                 return found  # type: ignore[no-any-return]
             around = ambient()
             answer = run(context if around is None else {**around, **context})  # type: ignore[misc]
-            answer.count()
+            next(answer.counter)
             return answer.value  # type: ignore[no-any-return]
         except Exception as error:  # noqa: BLE001 -- no fault of ours and no argument may break the caller
             try:  # noqa: SIM105 -- `suppress` would itself raise where the stack is full
@@ -83,13 +83,13 @@ def bind(missed: Callable[[object, bool, Exception], None]) -> tuple[Enabled, Va
         caller may change.
         """
         try:
-            count, found, run = every[flag]
-            if count:
-                count()
+            counter, found, run = every[flag]
+            if counter:
+                next(counter)
             else:
                 around = ambient()
                 answer = run(context if around is None else {**around, **context})  # type: ignore[misc]
-                answer.count()
+                next(answer.counter)
                 found = answer.value
             return copied(found) if found.__class__ in _CONTAINERS else found
         except Exception as error:  # noqa: BLE001 -- as above

@@ -48,7 +48,7 @@ def changed(before: Compiled, after: Compiled) -> frozenset[str]:
 def _entry(evaluator: Evaluator) -> Entry:
     if evaluator.constant is None:
         return None, None, evaluator.evaluate
-    return evaluator.constant.count, evaluator.constant.value, None
+    return evaluator.constant.counter, evaluator.constant.value, None
 
 
 def _same(one: Mapping[str, Any], other: Mapping[str, Any]) -> bool:

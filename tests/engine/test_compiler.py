@@ -35,7 +35,7 @@ def test_an_outcome_counts_and_is_read_without_being_counted() -> None:
     assert constant is not None
 
     for _ in range(3):
-        constant.count()
+        next(constant.counter)
 
     assert read(constant) == read(constant) == 3
 

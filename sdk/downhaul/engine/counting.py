@@ -1,4 +1,4 @@
-"""How often an answer was given: counted by one call into C, which no thread can interrupt, and read without moving."""
+"""How often an answer was given: counted by one step in C, which no thread can interrupt, and read without moving."""
 
 from __future__ import annotations
 
@@ -10,6 +10,6 @@ _PREFIX: Final = len("count(")
 
 
 def read(outcome: Outcome) -> int:
-    """How often `outcome.count` was called since it was made."""
+    """How often `outcome` was counted since it was made."""
     # The text `count(5)` is the one way to read a counter of itertools without moving it.
-    return int(repr(outcome.count.__self__)[_PREFIX:-1])  # type: ignore[attr-defined]
+    return int(repr(outcome.counter)[_PREFIX:-1])

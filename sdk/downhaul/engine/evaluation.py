@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass, field
 from enum import StrEnum
 from itertools import count
@@ -35,10 +34,10 @@ class ErrorCode(StrEnum):
 class Outcome:
     """One of the answers that a flag can give: one object for each, made when the flag is compiled, and its counter.
 
-    Only the counter ever changes. `count()` counts an evaluation: one call into C, which no thread can interrupt.
+    Only the counter ever changes. `next(counter)` counts an evaluation: one step in C, which no thread can interrupt.
     """
 
-    __slots__ = ("count", "error_code", "reason", "rule", "value", "variant")
+    __slots__ = ("counter", "error_code", "reason", "rule", "value", "variant")
 
     def __init__(
         self,
@@ -53,7 +52,7 @@ class Outcome:
         self.reason = reason
         self.rule = rule
         self.error_code = error_code
-        self.count: Callable[[], int] = count().__next__
+        self.counter = count()
 
     def __repr__(self) -> str:
         return f"Outcome({self.value!r}, {self.variant!r}, {self.reason}, {self.rule!r}, {self.error_code})"

@@ -119,7 +119,8 @@ class Ladder:
         """Lines that return the share of the context's unit, and go on if there is no unit."""
         constant = self._source.constant
         salted, slow = f"{constant(self._salt)} + u", constant(hash_of)
-        self._line(f"u = c.get({constant(split.by)})", indent)
+        by = constant(split.by)
+        self._line(f"u = c[{by}] if {by} in c else None", indent)
         self._line("if u.__class__ is not str:", indent)
         self._line(f"u = {constant(unit_text)}(u)", indent + 1)
         self._line("if u is not None:", indent)

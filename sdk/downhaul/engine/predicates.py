@@ -39,7 +39,8 @@ class Predicates:
         if leaf.attribute in self._known:
             value = self._known[leaf.attribute]
             return value is not None and leaf.test(value)
-        found, test = f"(v := c.get({source.constant(leaf.attribute)}))", source.constant(leaf.test)
+        attribute, test = source.constant(leaf.attribute), source.constant(leaf.test)
+        found = f"(v := c[{attribute}] if {attribute} in c else None)"  # half the cost of `c.get`
         if leaf.members is None:
             return f"({found} is not None and {test}(v))"
         return f"(v in {source.constant(leaf.members)} if {found}.__class__ is str else {test}(v))"
