@@ -6,7 +6,7 @@ from collections.abc import Callable
 from typing import Any
 
 from downhaul_server.services.actors import ALL, Action, Actor, authorize
-from downhaul_server.services.commit import Committer, Plan
+from downhaul_server.services.commit import Body, Committer, Plan
 from downhaul_server.services.documents import (
     READ_ONLY,
     answer,
@@ -14,6 +14,7 @@ from downhaul_server.services.documents import (
     check_same,
     check_version,
     existing,
+    now,
     stamped,
 )
 from downhaul_server.services.errors import AlreadyExists, InUse
@@ -157,13 +158,13 @@ class Catalog:
 
     def _get(self, kind: str, key: str) -> dict[str, Any]:
         document = existing(self._committer.view, kind, key)
-        return self._answer(document.body, document.version)
+        return answer(self._dated(document.body, document.version), document.version)
 
-    def _answer(self, body: Any, version: int) -> dict[str, Any]:
-        if "created_at" not in body:
-            # One of the environments that were made with the store itself: only the log knows when that was.
-            body = body | dict.fromkeys(("created_at", "updated_at"), self._committer.committed_at(version, LONG_AGO))
-        return answer(body, version)
+    def _dated(self, body: Body, version: int) -> dict[str, Any]:
+        """With its times. The environments that were made with the store have none: the log knows when that was."""
+        if "created_at" in body:
+            return dict(body)
+        return {**body, **dict.fromkeys(("created_at", "updated_at"), self._committer.committed_at(version, LONG_AGO))}
 
     def _create(
         self,
@@ -194,7 +195,7 @@ class Catalog:
             before = existing(view, kind, key)
             check_version(before, if_match)
             name = (changes["name"] or key) if "name" in changes else before.body["name"]
-            after = stamped({**before.edit(), "name": name}, before)
+            after = self._dated(before.body, before.version) | {"name": name, "updated_at": now()}
             writes = {} if name == before.body["name"] else {before.address: after}
             return Plan(action=f"{kind}.update", writes=writes, alone=False)
 
@@ -211,7 +212,7 @@ class Catalog:
     ) -> dict[str, Any]:
         outcome = self._committer.run(actor, plan, request=request, operation=operation)
         written = self._committer.written(outcome, address(kind, key))
-        return self._answer(written.body, written.version)
+        return answer(self._dated(written.body, written.version), written.version)
 
 
 def _without_states(view: View, environment: str) -> dict[str, dict[str, Any]]:

@@ -69,15 +69,17 @@ class History:
         `environment` and `service` select what was done to them and what changes their evaluations; `since` is
         included, `until` is not. Shows only what the actor's scope covers. Raises Invalid, Forbidden, Unavailable.
         """
+        named = _flag_address(service, flag)
         wanted = _Filter(
             service=service,
-            flag=_flag_address(service, flag),
+            flag=named,
             environment=environment,
             by=by,
             action=action,
             until=timestamp(until) if until else None,
         )
-        authorize(actor, Action.READ, service, environment)
+        for place in (service, parts(named)[1] if named else None):
+            authorize(actor, Action.READ, place, environment)
 
         def item(entry: Entry) -> dict[str, Any] | None:
             documents = _documents(actor, entry) if wanted.matches(entry) else []

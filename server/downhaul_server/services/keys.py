@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hmac
 import secrets
 from collections.abc import Mapping
 from datetime import UTC, datetime
@@ -91,7 +90,7 @@ class Keys:
 
     def authenticate(self, token: str) -> Actor | SdkKey:
         """Who holds this token. Asks nobody. Raises Unauthenticated, and Unavailable while nothing is loaded."""
-        if self._admin_token and hmac.compare_digest(token.encode(), self._admin_token.encode()):
+        if self._admin_token and tokens.same(token, self._admin_token):
             return Actor(name="admin", kind="admin", role="admin", secret=tokens.secret_of(token))
         document = self._find(token) if tokens.is_whole(token) else None
         if document is None:
@@ -108,7 +107,7 @@ class Keys:
             self._index = (keys, index)
         digest = tokens.digest(token)
         document = index.get(digest)
-        return document if document and hmac.compare_digest(document.body["hash"], digest) else None
+        return document if document and tokens.same(document.body["hash"], digest) else None
 
 
 def public(key: Body) -> dict[str, Any]:
@@ -158,7 +157,8 @@ def _expires(text: str | None) -> str | None:
     if text is None:
         return None
     try:
-        expires = timestamp(datetime.fromisoformat(text.upper()).astimezone(UTC))
+        moment = datetime.fromisoformat(text.upper())
+        expires = timestamp(moment if moment.tzinfo else moment.replace(tzinfo=UTC))
     except (ValueError, OverflowError):
         raise Invalid.at("expires", message="expected a time with an offset, such as 2027-01-31T12:00:00Z") from None
     if expires <= now():
