@@ -26,6 +26,8 @@ from downhaul.sockets import Limits, OutOfTimeError, Patience, Pools, patient_po
 _REDIRECTS = (301, 302, 303, 307, 308)
 _MAX_REDIRECTS = 3
 _CHUNK = 1 << 16
+# A ValueError is what requests raises for a redirect to an address that is none.
+_TROUBLE = (requests.RequestException, urllib3.exceptions.HTTPError, OSError, HTTPException, ValueError)
 
 # A first request would load these codecs in the middle of a wait, where a fork could catch them half loaded.
 "localhost".encode("idna")
@@ -66,7 +68,7 @@ class Transport:
                     return None
                 self._check(response)
                 return self._body(response)
-        except (requests.RequestException, urllib3.exceptions.HTTPError, OSError, HTTPException) as error:
+        except _TROUBLE as error:
             cause, sentence = _describe(error)
             raise LinkError(sentence, cause) from None
 
@@ -79,7 +81,7 @@ class Transport:
             if response.status_code not in _REDIRECTS:
                 return response
             response.close()
-            target = _absolute(url, response.headers.get("Location", ""))
+            target = urljoin(url, response.headers.get("Location", ""))
             if _origin(target) != _origin(url):  # the key goes to the configured origin and nowhere else
                 raise LinkError(f"the service redirects to {_origin(target)}, which is not followed", "redirect")
             url = target
@@ -177,13 +179,6 @@ class _PatientAdapter(HTTPAdapter):
         if not proxy.lower().startswith("socks"):  # those have pools of their own, with plain timeouts
             manager.pool_classes_by_scheme = self._pools.by_scheme
         return manager
-
-
-def _absolute(url: str, location: str) -> str:
-    try:
-        return urljoin(url, location)
-    except ValueError:
-        raise LinkError("the service redirects to an address that is none", "redirect") from None
 
 
 def _origin(url: str) -> str:

@@ -73,7 +73,7 @@ MISBEHAVIOURS: dict[str, tuple[Behaviour, str]] = {
     "no HTTP": (garbage, "service"),
     "a redirect elsewhere": (answer("302 Found", Location="http://127.0.0.2:1/sdk/v1/snapshot"), "redirects to"),
     "a redirect in a circle": (answer("302 Found", Location="/sdk/v1/snapshot"), "redirects more than"),
-    "a redirect to nowhere": (answer("302 Found", Location="http://[::1"), "redirects"),
+    "a redirect to nowhere": (answer("302 Found", Location="http://[::1"), "unreadable"),
 }
 
 
