@@ -7,7 +7,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
@@ -22,6 +22,9 @@ from support.redis import RealRedis, TcpProxy, wait_until
 from support.store import FLAG, change, everything
 
 pytestmark = pytest.mark.redis
+
+PROMPTLY_S = 2.5
+"""A second is promised (WRITE_TIMEOUT_S; less where nobody listens); the rest is for a busy machine."""
 
 
 def is_in_state(store: Store, state: str) -> None:
@@ -167,19 +170,19 @@ class TestKilledRedis:
         assert store.verify_log() == []
         wait_until(lambda: everything(store) == everything(fresh), "the survivor has caught up")
 
-    def test_reads_go_on_and_writes_fail_fast_while_redis_is_away_then_all_is_well_again(
+    @pytest.mark.slow
+    def test_redis_away_for_ten_seconds_stops_no_read_fails_writes_fast_and_needs_no_restart(
         self, real: RealRedis, open_store: Any
     ) -> None:
         store = open_store(real)
         store.commit(change(FLAG, {"on": True}))
         real.kill()
         is_in_state(store, "away")
-        wait_until(lambda: store.view.age_s > 3 * LONGEST_PAUSE_S, "Redis is away for longer than any pause")
-
-        assert store.view.get(FLAG).body == {"on": True}
-        assert store.health()["age_s"] >= 3 * LONGEST_PAUSE_S
-        with pytest.raises(StoreUnavailable):
-            store.commit(change(FLAG, {"on": False}))
+        for seconds in range(1, 11):
+            wait_until(lambda seconds=seconds: store.view.age_s >= seconds, "time passes")
+            assert store.view.get(FLAG).body == {"on": True}
+            assert store.health()["age_s"] >= seconds
+            assert _refusal_s(lambda: store.commit(change(FLAG, {"on": False}))) < PROMPTLY_S
         with pytest.raises(StoreUnavailable):
             store.log()
 
@@ -193,10 +196,7 @@ class TestKilledRedis:
         store = open_store(real)
         store.commit(change(FLAG, {"on": True}))
         real.pause()
-        began = time.monotonic()
-        with pytest.raises(StoreUnavailable):
-            store.commit(change(FLAG, {"on": False}))
-        assert time.monotonic() - began < READ_TIMEOUT_S / 2
+        assert _refusal_s(lambda: store.commit(change(FLAG, {"on": False}))) < PROMPTLY_S < READ_TIMEOUT_S
         assert store.view.get(FLAG).body == {"on": True}
         is_in_state(store, "away")
         real.resume()
@@ -357,6 +357,14 @@ print("fine")
 """
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=60, check=False)
     assert (done.stdout, done.returncode) == ("fine\n", 0), done.stderr
+
+
+def _refusal_s(write: Callable[[], Any]) -> float:
+    """How long a write took to be refused, in seconds."""
+    began = time.monotonic()
+    with pytest.raises(StoreUnavailable):
+        write()
+    return time.monotonic() - began
 
 
 def _commits(store: Store) -> bool:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+import random
 import shutil
 import signal
 import socket
@@ -87,7 +88,7 @@ class RealRedis:
                 [self._binary, *arguments, *self._arguments], stdout=output, stderr=output, start_new_session=True
             )
         with self.client() as client:
-            wait_until(lambda: _answers(client), "Redis answers")
+            wait_until(lambda: self._answers(client), "Redis answers")
         return self
 
     def kill(self) -> None:
@@ -112,6 +113,16 @@ class RealRedis:
         """Remove its files; it must be down. The next start is an empty Redis."""
         shutil.rmtree(self.folder)
         self.folder.mkdir()
+
+    def _answers(self, client: redis.Redis) -> bool:
+        """Whether this very process answers, and not another one that has taken the port."""
+        assert self._process is not None
+        if self._process.poll() is not None:
+            pytest.fail(f"Redis did not start: {(self.folder / 'log').read_text()[-2000:]}")
+        try:
+            return bool(client.info("server")["process_id"] == self._process.pid)
+        except redis.RedisError:
+            return False
 
     def _end(self, how: signal.Signals) -> None:
         if self._process is not None:
@@ -200,17 +211,15 @@ class TcpProxy:
 
 
 def free_port() -> int:
-    """A loopback port that nobody uses at the moment."""
-    with socket.create_server(("127.0.0.1", 0)) as probe:
-        port: int = probe.getsockname()[1]
-        return port
+    """A loopback port that nobody uses at the moment.
 
-
-def _answers(client: redis.Redis) -> bool:
-    try:
-        return bool(client.ping())
-    except redis.RedisError:
-        return False
+    Below the range from which the system gives ports to outgoing connections: a server that is down for a while must
+    find its port free when it comes back.
+    """
+    while True:
+        port = random.randint(20_000, 32_000)
+        with suppress(OSError), socket.create_server(("127.0.0.1", port)):
+            return port
 
 
 def _give_fakeredis_sha1hex() -> None:
