@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from pathlib import Path
 from typing import TypeVar
 
 from downhaul import __version__
 from downhaul_server.services.container import Services
 from downhaul_server.settings import Settings
-from flask import Blueprint, Response, make_response, render_template, request
+from flask import Blueprint, Response, make_response, render_template, request, send_from_directory
 
 from downhaul_admin.health import describe
 
 V = TypeVar("V", bound=Callable[..., Response])
 
+STATIC = Path(__file__).parent / "static"
+STATIC_AGE_S = 300
 CONTENT_SECURITY_POLICY = (
     "default-src 'none'; style-src 'self'; img-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
 )
@@ -21,13 +24,7 @@ CONTENT_SECURITY_POLICY = (
 
 def create_blueprint(services: Services, settings: Settings) -> Blueprint:
     """`/`, and the static files of the pages under `/static/admin/`."""
-    pages = Blueprint(
-        "downhaul_admin",
-        __name__,
-        template_folder="templates",
-        static_folder="static",
-        static_url_path="/static/admin",
-    )
+    pages = Blueprint("downhaul_admin", __name__, template_folder="templates")
 
     @pages.get("/")
     @_public
@@ -40,6 +37,12 @@ def create_blueprint(services: Services, settings: Settings) -> Blueprint:
             url=request.host_url.rstrip("/"),
         )
         return make_response(page, {"Cache-Control": "no-store"})
+
+    # A view of our own, because Flask's cannot be declared public.
+    @pages.get("/static/admin/<path:filename>")
+    @_public
+    def static(filename: str) -> Response:
+        return send_from_directory(STATIC, filename, max_age=STATIC_AGE_S)
 
     @pages.after_request
     def secure(response: Response) -> Response:

@@ -9,8 +9,16 @@ from typing import Any
 STATES = {
     "following": ("good", "Healthy", "Every change reaches this server as it is made."),
     "away": ("fair", "Redis is away", "Reads go on from memory; changes, kills too, wait until it is back."),
-    "loading": ("bad", "Starting", "Nothing has been loaded yet."),
-    "diverged": ("bad", "An operator must decide", "Redis does not hold the history that this server has served."),
+    "loading": (
+        "bad",
+        "Nothing loaded yet",
+        "Redis has not answered since this server started, and it has no checkpoint.",
+    ),
+    "diverged": (
+        "bad",
+        "An operator must decide",
+        "Redis does not hold the history that this server has served: run downhaul-server check, then recover.",
+    ),
 }
 MINUTE_S = 60.0
 HOUR_S = 3600.0

@@ -42,6 +42,9 @@ HANG_UP_PAUSE_S = 0.05
 class Worker(GeventWorker):  # type: ignore[misc]
     """A gevent worker that hangs up on idle clients when it stops, instead of waiting for them to say something."""
 
+    sockets: list[Any]
+    """gunicorn's listeners until `patch`, gevent's sockets afterwards."""
+
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self.slot: int | None = None
