@@ -348,7 +348,7 @@ def test_where_nobody_can_answer_a_removal_demands_yes(
 def test_the_history_tells_what_became_different(service: FakeService, shell: Shell) -> None:
     changes = [
         {"op": "replace", "path": "/environments/production/on", "before": False, "after": True},
-        {"op": "add", "path": "/variants/a~1b", "after": {"long": "x" * 100}},
+        {"op": "add", "path": "/variants/a~1b", "after": {"long": "x" * 200}},
         {"op": "remove", "path": "/tags/0", "before": "beta"},
     ]
     entry = {"revision": 12, "at": "2026-11-23T22:07:01Z", "actor": "anna", "action": "flag.update"}

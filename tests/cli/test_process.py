@@ -132,6 +132,17 @@ def test_a_terminal_of_any_width_gets_every_word(service: FakeService, columns: 
     assert words <= set(ANSI.sub("", shown).split())
 
 
+def test_rows_that_do_not_fit_side_by_side_become_blocks_of_lines(service: FakeService) -> None:
+    service.will_answer({"items": [FLAG, {**FLAG, "key": "one-click"}], "next": None})
+
+    _, shown = in_terminal("flags", "list", "checkout", columns=40, NO_COLOR="1")
+
+    lines = [line.split() for line in ANSI.sub("", shown).splitlines()]
+    assert lines[0] == ["FLAG", "new-checkout"]
+    assert ["STAGING", "killed"] in lines
+    assert ["FLAG", "one-click"] in lines
+
+
 def test_a_terminal_gets_colours_unless_it_wants_none(service: FakeService) -> None:
     service.will_answer({"items": [FLAG], "next": None})
 

@@ -64,13 +64,13 @@ def _off(flag: Flag, variant: str) -> str:
 def _ladder(document: Flag) -> Listed:
     """The rules in their order, then `otherwise`."""
     rules = [
-        [f"{number}.", rule.get("name"), f"when {condition(rule['when'])}", serve(rule["serve"])]
+        [str(number), rule.get("name"), f"when {condition(rule['when'])}", serve(rule["serve"])]
         for number, rule in enumerate(document["rules"], 1)
     ]
     otherwise = serve(document["otherwise"])
     if not rules:
         return table(["", ""], [["otherwise", otherwise]])
-    return table(["", "RULE", "CONDITION", "SERVES"], [*rules, ["", "otherwise", "", otherwise]])
+    return table(["NO", "RULE", "CONDITION", "SERVES"], [*rules, ["", "otherwise", "", otherwise]])
 
 
 def _coloured(words: str) -> Text:

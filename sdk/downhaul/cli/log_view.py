@@ -6,28 +6,28 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from downhaul.cli.output import Listed, table
-from downhaul.cli.words import value, when
+from downhaul.cli.words import clock, value
 
-_LONGEST = 60
+_LONGEST = 120
 """Characters of a value in a table; `--json` has all of it."""
 
 
 def log_table(entries: Sequence[Mapping[str, Any]]) -> Listed:
     """A line for each commit."""
-    headers = ["REVISION", "WHEN", "WHO", "WHAT", "ON", "REASON"]
+    headers = ["REV", "WHEN (UTC)", "WHO", "WHAT", "ON", "REASON"]
     return table(headers, [[*_head(each), _documents(each["documents"]), each.get("reason")] for each in entries])
 
 
 def history_table(entries: Sequence[Mapping[str, Any]]) -> Listed:
     """A line for each change of one flag, with what became different."""
-    headers = ["REVISION", "WHEN", "WHO", "WHAT", "CHANGES", "REASON"]
+    headers = ["REV", "WHEN (UTC)", "WHO", "WHAT", "CHANGES", "REASON"]
     rows = [[*_head(each), "\n".join(change(one) for one in each["changes"]), each.get("reason")] for each in entries]
     return table(headers, rows)
 
 
 def change(document: Mapping[str, Any]) -> str:
     """`environments/production/on: false -> true`."""
-    path = str(document["path"]).removeprefix("/").replace("~1", "/").replace("~0", "~")
+    path = str(document["path"]).removeprefix("/").replace("~1", "/").replace("~0", "~") or "all of it"
     match document["op"]:
         case "add":
             return f"{path}: {_short(document.get('after'))} (new)"
@@ -38,7 +38,7 @@ def change(document: Mapping[str, Any]) -> str:
 
 
 def _head(entry: Mapping[str, Any]) -> list[str | int | None]:
-    return [entry["revision"], when(entry["at"]), entry["actor"], entry["action"]]
+    return [entry["revision"], clock(entry["at"]), entry["actor"], entry["action"]]
 
 
 def _documents(documents: Sequence[Mapping[str, Any]]) -> str:

@@ -11,6 +11,7 @@ import unicodedata
 from collections.abc import Iterable, Sequence
 from typing import Any
 
+from rich.cells import cell_len
 from rich.console import Console, ConsoleOptions, RenderableType, RenderResult
 from rich.measure import Measurement
 from rich.padding import Padding
@@ -23,7 +24,11 @@ Cell = str | int | Text | None
 
 _UNBOUNDED = 100_000
 """Columns of a "terminal" that is a file or a pipe: nothing is wrapped there."""
-_FRAMELESS: dict[str, Any] = {"box": None, "pad_edge": False, "padding": (0, 2, 0, 0)}
+_GAP = 2
+"""Between columns."""
+_ROOM = 12
+"""For the words of a column, at least; a date has ten characters."""
+_FRAMELESS: dict[str, Any] = {"box": None, "pad_edge": False, "padding": (0, _GAP, 0, 0)}
 _JOINERS = "\u200c\u200d"
 """Without them, Persian and many emoji fall apart."""
 
@@ -53,7 +58,7 @@ class Output:
         if as_json:
             sys.stderr.write(json.dumps(error.to_json(), indent=2) + "\n")
             return
-        hint = f"; {error.hint}" if error.hint else ""
+        hint = f"{_joint(str(error))}{error.hint}" if error.hint else ""
         self._err.print(Text.assemble(("Error: ", "bold red"), plain(f"{error}{hint}")))
         for fault in error.faults:
             self._err.print(plain(f"  {fault}"))
@@ -82,9 +87,8 @@ class Listed:
         self._rows = rows
 
     def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
-        columns = self._columns()
-        if columns.__rich_measure__(console, options.update(max_width=_UNBOUNDED)).minimum <= options.max_width:
-            yield columns
+        if self._narrowest() <= options.max_width:
+            yield self._columns()
             return
         for number, row in enumerate(self._rows):
             yield from [] if number == 0 else [""]
@@ -93,10 +97,19 @@ class Listed:
     def __rich_measure__(self, console: Console, options: ConsoleOptions) -> Measurement:
         return Measurement.get(console, options, self._columns())
 
+    def _narrowest(self) -> int:
+        """The width at which columns can still be read: words that stand alone are whole, others have some room."""
+        widths = [
+            min(width, _ROOM) if _wraps(cells) else width
+            for header, *cells in zip(self._headers, *self._rows, strict=True)
+            for width in [max(map(cell_len, [header, *(line for cell in cells for line in cell.plain.split("\n"))]))]
+        ]
+        return sum(widths) + _GAP * (len(widths) - 1)
+
     def _columns(self) -> Table:
         grid = Table(**_FRAMELESS, header_style="bold", show_header=any(self._headers))
         for header, *cells in zip(self._headers, *self._rows, strict=True):
-            grid.add_column(header, overflow="fold", no_wrap=not any(" " in cell.plain for cell in cells))
+            grid.add_column(header, overflow="fold", no_wrap=not _wraps(cells))
         for row in self._rows:
             grid.add_row(*row)
         return grid
@@ -118,10 +131,18 @@ def indented(part: RenderableType) -> Padding:
     return Padding(part, (0, 0, 0, 2), expand=False)
 
 
+def _wraps(cells: Iterable[Text]) -> bool:
+    return any(" " in cell.plain for cell in cells)
+
+
 def _cell(value: Cell) -> Text:
     if isinstance(value, Text):
         return value
     return plain("" if value is None else str(value))
+
+
+def _joint(sentence: str) -> str:
+    return " " if sentence.endswith("?") else "; "
 
 
 def _visible(character: str) -> str:

@@ -90,11 +90,17 @@ def value(document: Any) -> str:
 
 def when(timestamp: Any) -> str:
     """`2026-11-23 22:07:01 UTC` for an RFC 3339 time; whatever else it is, as it is."""
+    moment = clock(timestamp)
+    return moment if moment == str(timestamp) else f"{moment} UTC"
+
+
+def clock(timestamp: Any) -> str:
+    """Like `when`, for columns whose head says that it is UTC."""
     try:
         moment = datetime.fromisoformat(str(timestamp))
     except ValueError:
         return str(timestamp)
-    return f"{moment.astimezone(UTC):%Y-%m-%d %H:%M:%S} UTC"
+    return f"{moment.astimezone(UTC):%Y-%m-%d %H:%M:%S}"
 
 
 def count(number: int, noun: str) -> str:

@@ -7,7 +7,7 @@ import click
 from downhaul.cli.options import ENVIRONMENT, SERVICE, common, confirm, given, limit, version, yes
 from downhaul.cli.output import table
 from downhaul.cli.session import Session
-from downhaul.cli.words import when
+from downhaul.cli.words import clock
 
 name_option = click.option("--name", help="How people call it; left out: the key.")
 
@@ -78,10 +78,10 @@ def delete_environment(session: Session, key: str, version: int | None, yes: boo
 
 def _list(session: Session, collection: str, limit: int | None) -> None:
     found = session.api.list(collection, limit=limit)
-    rows = [(each["key"], each["name"], when(each["created_at"])) for each in found.items]
+    rows = [(each["key"], each["name"], clock(each["created_at"])) for each in found.items]
     session.answer_list(
         found,
-        table(["KEY", "NAME", "CREATED"], rows),
+        table(["KEY", "NAME", "CREATED (UTC)"], rows),
         empty=f"There are no {collection} yet; make one with `downhaul {collection} create KEY`.",
     )
 

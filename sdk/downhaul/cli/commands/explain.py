@@ -52,10 +52,12 @@ def _headline(flag: FlagName, answer: dict[str, Any]) -> Text:
 
 def _steps(steps: list[dict[str, Any]]) -> Listed:
     rows = [(number, each["step"], _verdict(each), each["detail"]) for number, each in enumerate(steps, 1)]
-    return table(["", "STEP", "VERDICT", "DETAIL"], rows)
+    return table(["NO", "STEP", "VERDICT", "DETAIL"], rows)
 
 
 def _verdict(step: dict[str, Any]) -> Text:
+    if step["step"] == "otherwise" and not step["passed"]:
+        return plain("cannot serve", "bold red")
     if step["step"] in ("rule", "otherwise"):
         return plain("serves", "bold green") if step["passed"] else plain("does not match", "dim")
     return plain("goes on", "dim") if step["passed"] else plain("ends here", "bold red")

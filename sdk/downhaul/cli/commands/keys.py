@@ -9,7 +9,7 @@ import click
 from downhaul.cli.options import ENVIRONMENT, KEY_ID, SERVICE, SERVICE_OR_ALL, common, confirm, given, limit, yes
 from downhaul.cli.output import plain, table
 from downhaul.cli.session import Session
-from downhaul.cli.words import listed, when
+from downhaul.cli.words import clock, listed
 
 _quiet = click.option("-q", "--quiet", is_flag=True, help="Write the token and nothing else, for KEY=$(...).")
 _services = click.option("--service", "services", type=SERVICE, multiple=True, help="For this service; repeatable.")
@@ -76,7 +76,7 @@ def create_api(session: Session, quiet: bool, **document: Any) -> None:
 def list_keys(session: Session, kind: str | None, limit: int | None) -> None:
     """All keys, without their tokens."""
     found = session.api.list("keys", limit=limit, kind=kind)
-    headers = ["ID", "KIND", "NAME", "ROLE", "SERVICES", "ENVIRONMENTS", "CREATED", "BY", "EXPIRES"]
+    headers = ["ID", "KIND", "NAME", "ROLE", "SERVICES", "ENVIRONMENTS", "CREATED (UTC)", "BY", "EXPIRES (UTC)"]
     session.answer_list(
         found,
         table(headers, map(_row, found.items)),
@@ -114,9 +114,9 @@ def _row(key: dict[str, Any]) -> list[str | None]:
         key.get("role"),
         _scope(key["services"]),
         _scope(places),
-        when(key["created_at"]),
+        clock(key["created_at"]),
         key["created_by"],
-        when(key["expires"]) if key.get("expires") else None,
+        clock(key["expires"]) if key.get("expires") else None,
     ]
 
 

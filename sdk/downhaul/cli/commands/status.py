@@ -43,7 +43,7 @@ def _pairs(document: dict[str, Any]) -> list[tuple[str, str | None]]:
         ("State", _STATES.get(document["state"], document["state"])),
         ("Revision", _text(document.get("revision"))),
         ("Epoch", document.get("epoch")),
-        ("Age", f"{age:.1f} s" if age is not None else None),
+        ("As of", f"{age:.1f} s ago" if age is not None else None),
         ("Version", document.get("version")),
         *(("Warning", warning) for warning in document.get("warnings", [])),
     ]
