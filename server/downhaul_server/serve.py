@@ -13,7 +13,7 @@ import os
 import socket
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from types import FrameType
 from typing import Any
 
@@ -22,6 +22,7 @@ from flask import Flask
 from gunicorn.app.base import BaseApplication
 from gunicorn.arbiter import Arbiter
 from gunicorn.glogging import Logger as GunicornLogger
+from gunicorn.http.errors import ParseException
 from gunicorn.workers.ggevent import GeventWorker
 from prometheus_client.multiprocess import mark_process_dead
 
@@ -31,6 +32,7 @@ from downhaul_server.listening import BACKLOG
 from downhaul_server.services.container import Services
 from downhaul_server.settings import Settings
 from downhaul_server.store import Board, Store
+from downhaul_server.unreadable import refusal
 
 GRACE_S = 5
 """Requests that are being answered when we are told to stop get this long; the supervisor waits a little longer."""
@@ -73,6 +75,15 @@ class Worker(GeventWorker):  # type: ignore[misc]
         """SIGTERM."""
         super().handle_exit(number, frame)
         gevent.spawn(self._hang_up)
+
+    def handle_error(self, request: Any, client: socket.socket, address: Any, error: Exception) -> None:
+        """What could not be read as a request, or failed outside of the application."""
+        if not isinstance(error, ParseException):
+            super().handle_error(request, client, address, error)
+            return
+        self.log.info("not a request: %s", error)
+        with suppress(OSError):
+            client.sendall(refusal(error))
 
     def _hang_up(self) -> None:
         while True:

@@ -22,6 +22,8 @@ SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
 PAUSE_S = 0.1
 STOP_S = 8.0
 """Longer than the web server's own graceful time, and with Redis's part about ten seconds."""
+SAME_SIGNAL_S = 0.5
+"""`make` hands on what the terminal or a container has sent us already: that is no second wish."""
 QUICK_S = 5.0
 """A process that lives shorter than this could not start."""
 QUICK_DEATHS = 3
@@ -111,6 +113,7 @@ class Supervisor:
         self._listeners: list[socket.socket] = []
         self._redis_pause = PAUSE_S
         self._redis_due = 0.0
+        self._stopped = 0.0
 
     def __enter__(self) -> Supervisor:
         for number in SIGNALS:
@@ -179,10 +182,13 @@ class Supervisor:
         raise Stopped(signal.Signals(number).name)
 
     def _expect_second_signal(self) -> None:
+        self._stopped = time.monotonic()
         for number in SIGNALS:
             signal.signal(number, self._end_at_once)
 
     def _end_at_once(self, number: int, frame: FrameType | None) -> None:
+        if time.monotonic() - self._stopped < SAME_SIGNAL_S:
+            return
         for child in self._children:
             child.kill()
         if self._redis is not None and self._redis.pid is not None:

@@ -2,19 +2,16 @@
 
 from __future__ import annotations
 
-import ctypes
 import hashlib
 import logging
 import os
 import re
 import shutil
-import signal
 import stat
 import subprocess
-import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -23,6 +20,7 @@ from redis.backoff import NoBackoff
 from redis.exceptions import BusyLoadingError, RedisError
 from redis.retry import Retry
 
+from downhaul_server import lifeline
 from downhaul_server.store.checkpoint import FileLock
 
 log = logging.getLogger(__name__)
@@ -36,7 +34,6 @@ START_TIMEOUT_S = 60.0
 STOP_TIMEOUT_S = 10.0
 LOCK_TIMEOUT_S = 3.0
 PAUSE_S = 0.02
-PR_SET_PDEATHSIG = 1
 
 
 class EmbeddedError(RuntimeError):
@@ -139,7 +136,7 @@ class Embedded:
                 stderr=output,
                 # Control-C in the terminal is for the server, which stops Redis when it needs it no more.
                 start_new_session=True,
-                preexec_fn=_die_with_parent(),
+                preexec_fn=lifeline.before_exec(),
             )
         self._await_answer()
 
@@ -262,19 +259,3 @@ def _make_private(folder: Path) -> None:
     found = folder.lstat()
     if not stat.S_ISDIR(found.st_mode) or found.st_uid != os.getuid() or stat.S_IMODE(found.st_mode) != 0o700:
         raise EmbeddedError(f"{folder} is not a folder of our own that nobody else may enter: remove it")
-
-
-def _die_with_parent() -> Callable[[], None] | None:
-    """What the child does before it becomes Redis, where the system can do it: ask for SIGTERM when its parent dies."""
-    if not sys.platform.startswith("linux"):
-        return None
-    # Loaded here, because after the fork as little as possible may happen.
-    prctl = ctypes.CDLL(None, use_errno=True).prctl
-    parent = os.getpid()
-
-    def prepare() -> None:
-        prctl(PR_SET_PDEATHSIG, signal.SIGTERM, 0, 0, 0)
-        if os.getppid() != parent:
-            os._exit(1)
-
-    return prepare
