@@ -5,14 +5,17 @@ from __future__ import annotations
 import re
 from collections.abc import Callable
 from copy import deepcopy
+from functools import wraps
 from http import HTTPStatus
-from typing import Any, TypeVar
+from typing import Any, TypeVar, cast
 
 import flask_smorest
+from flask import request
 from marshmallow import Schema
 
 from downhaul_server.api.auth import KIND
 from downhaul_server.api.parsing import JSON, MERGE_PATCH, Parser
+from downhaul_server.api.problems import INVALID, ProblemError, in_body
 from downhaul_server.services import names
 
 V = TypeVar("V", bound=Callable[..., Any])
@@ -67,7 +70,7 @@ class Blueprint(flask_smorest.Blueprint):  # type: ignore[misc]
     def body(self, schema: type[Schema], *, required: bool = True) -> Callable[[V], V]:
         """The JSON body, loaded, is the view's next argument; `{}` where there is none."""
         arguments: Callable[[V], V] = self.arguments(schema, required=required)
-        return lambda view: _note(arguments(view), 400, 413, 415)
+        return lambda view: _note(_bodied(arguments(view)) if required else arguments(view), 400, 413, 415, 422)
 
     def answers(self, status: int, schema: type[Schema] | None = None, **options: Any) -> Callable[[V], V]:
         """Only says what the view answers: it makes the Response itself, and schemathesis holds it to this."""
@@ -82,6 +85,17 @@ def only_documents(decorator: Callable[[V], V]) -> Callable[[V], V]:
         return view
 
     return decorate
+
+
+def _bodied(view: V) -> V:
+    @wraps(view)
+    def checked(*args: Any, **kwargs: Any) -> Any:
+        if not request.get_data(cache=True):
+            fault = in_body((), "expected a JSON object, there is no body")
+            raise ProblemError(INVALID, fault["detail"], errors=[fault])
+        return view(*args, **kwargs)
+
+    return cast(V, checked)
 
 
 def _documentation(view: Any) -> dict[str, Any]:

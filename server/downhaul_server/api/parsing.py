@@ -60,7 +60,7 @@ def flatten(messages: Any, path: Path = ()) -> Iterator[tuple[Path, str]]:
 
 def _invalid(errors: list[dict[str, str]]) -> ProblemError:
     first = errors[0]
-    place = first.get("parameter") or first["pointer"]
+    place = first["parameter"] if "parameter" in first else first["pointer"]
     more = f" (and {len(errors) - 1} more)" if len(errors) > 1 else ""
     return ProblemError(problems.INVALID, f"{place}: {first['detail']}{more}", errors=errors)
 

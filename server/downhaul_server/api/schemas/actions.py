@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from marshmallow import INCLUDE
 from marshmallow import fields as base
 
 from downhaul_server.api.schemas.common import Open
@@ -66,11 +67,16 @@ class ExplainSchema(Strict):
 
 
 class StepSchema(Open):
-    """One step of the evaluation."""
+    """One step of the evaluation, with what it looked at as further members."""
+
+    class Meta:
+        unknown = INCLUDE
 
     step = base.String(required=True)
-    verdict = base.String(required=True)
-    detail = base.Raw()
+    passed = base.Boolean(
+        required=True, metadata={"description": "Whether the evaluation went on; for a rule: whether it matched."}
+    )
+    detail = base.String(required=True)
 
 
 class ExplanationSchema(Open):

@@ -1,0 +1,76 @@
+"""Generated requests against the document: no answer that it does not describe, no wrong request that is taken."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+import schemathesis
+from downhaul_server.app import create_app
+from downhaul_server.settings import Settings
+from schemathesis import Case, GenerationMode
+from support.api import Client, open_client, settle
+from support.redis import FakeRedis
+
+EXAMPLES = 25
+CONFIG = {
+    "generation": {"deterministic": True, "max-examples": EXAMPLES, "database": "none"},
+    "checks": {
+        # What is well-formed may still make no sense (a rule for a variant that is not there is 422), or be out of reach.
+        "positive_data_acceptance": {"expected-statuses": ["2xx", 304, 403, 404, 409, 412, 422]},
+        "negative_data_rejection": {"expected-statuses": [400, 401, 404, 405, 409, 412, 413, 415, 422]},
+    },
+}
+THERE = {"service": "checkout", "environment": "production", "flag": "new-checkout", "segment": "beta"}
+"""Things that are there: random names would meet nothing but 404."""
+
+
+@pytest.fixture(scope="module")
+def settled(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Client]:
+    """One app for all generated requests."""
+    with open_client(FakeRedis(), Path(tmp_path_factory.mktemp("data")), log_level="critical") as client:
+        settle(client)
+        client.post("/api/v1/segments", {"key": "beta", "when": {"attribute": "plan", "op": "exists"}})
+        under_test.app = client.app
+        yield client
+
+
+def described() -> Any:
+    """The document, closed: an answer with a member that it does not describe is wrong here.
+
+    It is the same for every app, so an app that serves nothing gives it, before any test begins.
+    """
+    nothing: Any = SimpleNamespace(health=dict)
+    app = create_app(nothing, Settings(data_dir=Path("nowhere"), log_level="critical"))
+    document = app.test_client().get("/api/v1/openapi.json").json
+    for component in document["components"]["schemas"].values():
+        if component.get("type") == "object":
+            component.setdefault("additionalProperties", False)
+    found = schemathesis.openapi.from_dict(document, config=schemathesis.Config.from_dict(CONFIG))
+    found.app = under_test
+    return found
+
+
+class UnderTest:
+    """What schemathesis calls: the settled app, once a test has begun."""
+
+    app: Any = None
+
+    def __call__(self, environ: Any, start_response: Any) -> Any:
+        return self.app(environ, start_response)
+
+
+under_test = UnderTest()
+schema = described()
+
+
+@schema.parametrize()
+def test_every_answer_is_as_documented(case: Case, settled: Client) -> None:
+    kept = case.method != "DELETE" and case.meta is not None and case.meta.generation.mode is GenerationMode.POSITIVE
+    if kept:
+        case.path_parameters = {name: THERE.get(name, value) for name, value in case.path_parameters.items()}
+    token = settled.tokens["sdk" if case.path.startswith("/sdk/") else "admin"]
+    case.call_and_validate(headers={"Authorization": f"Bearer {token}"})
