@@ -40,8 +40,36 @@ class TestRequires:
         services.flags.patch(ADMIN, CHECKOUT, FLAG, {"requires": [LEDGER]})
         services.flags.patch(ADMIN, CHECKOUT, "old-banner", {"requires": [{"flag": FLAG, "variants": ["on"]}]})
         round_trip = [{"flag": "checkout/old-banner", "variants": ["on"]}]
-        with pytest.raises(Invalid, match=r"requires: the flags .*payments/new-ledger.* require each other"):
+        with pytest.raises(Invalid, match=r"requires: .*payments/new-ledger.* require each other"):
             services.flags.patch(ADMIN, PAYMENTS, "new-ledger", {"requires": round_trip})
+
+    def test_chains_are_bounded(self, services: Services) -> None:
+        inner = "payments/new-ledger"
+        for number in range(31):
+            services.flags.create(
+                ADMIN, CHECKOUT, boolean(f"f{number}", requires=[{"flag": inner, "variants": ["on"]}])
+            )
+            inner = f"f{number}"
+        for write in (
+            lambda: services.flags.patch(ADMIN, CHECKOUT, FLAG, {"requires": [{"flag": inner, "variants": ["on"]}]}),
+            lambda: services.flags.patch(
+                ADMIN, PAYMENTS, "new-ledger", {"requires": [{"flag": "checkout/old-banner", "variants": ["on"]}]}
+            ),
+        ):
+            with pytest.raises(Invalid, match="requires: expected chains of at most 32 flags"):
+                write()
+
+    def test_what_doubles_at_every_step_is_refused(self, services: Services) -> None:
+        inner = "payments/new-ledger"
+
+        def double(number: int) -> str:
+            twice = [{"flag": inner, "variants": [variant]} for variant in ("on", "off")]
+            return str(services.flags.create(ADMIN, CHECKOUT, boolean(f"f{number}", requires=twice))["key"])
+
+        for number in range(8):
+            inner = double(number)
+        with pytest.raises(Invalid, match="requires: expected at most 1000 flags"):
+            double(9)
 
     def test_two_that_require_the_same_are_no_cycle(self, services: Services) -> None:
         services.flags.patch(ADMIN, CHECKOUT, "old-banner", {"requires": [LEDGER]})
@@ -100,6 +128,32 @@ class TestSegments:
             segmented.segments.replace(ADMIN, "pro", {"when": {"all": [{"segment": "beta"}]}})
         with pytest.raises(Invalid, match="contain each other"):
             segmented.segments.create(ADMIN, {"key": "new", "when": {"segment": "new"}})
+
+    def test_nesting_is_bounded_from_above_and_from_below(self, segmented: Services) -> None:
+        inner = "beta"
+        for number in range(200):
+            try:
+                segmented.segments.create(ADMIN, {"key": f"s{number}", "when": {"any": [{"segment": inner}]}})
+            except Invalid as error:
+                refused = error
+                break
+            inner = f"s{number}"
+        assert "nested at most 64 deep" in str(refused)
+        deeper = {"not": {"not": {"not": {"not": PRO}}}}
+        with pytest.raises(Invalid, match="nested at most 64 deep"):
+            segmented.segments.replace(ADMIN, "pro", {"when": deeper})
+
+    def test_what_doubles_at_every_step_is_refused(self, segmented: Services) -> None:
+        inner = "beta"
+
+        def double(number: int) -> str:
+            twice = {"all": [{"segment": inner}, {"segment": inner}]}
+            return str(segmented.segments.create(ADMIN, {"key": f"s{number}", "when": twice})["key"])
+
+        for number in range(10):
+            inner = double(number)
+        with pytest.raises(Invalid, match="when: expected at most 10000 conditions"):
+            double(11)
 
     def test_what_is_used_cannot_be_deleted(self, segmented: Services) -> None:
         segmented.flags.set_state(ADMIN, CHECKOUT, FLAG, "staging", {"rules": [rule({"not": {"segment": "pro"}})]})

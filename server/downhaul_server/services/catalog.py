@@ -21,7 +21,7 @@ from downhaul_server.services.errors import AlreadyExists, InUse
 from downhaul_server.services.flag_forms import remembering_kills
 from downhaul_server.services.names import address, check_key
 from downhaul_server.services.pages import LIMIT, Page, page_by_key
-from downhaul_server.services.selection import name_of
+from downhaul_server.services.references import name_of
 from downhaul_server.store import View
 
 SERVICE = "service"

@@ -8,7 +8,7 @@ from typing import Any
 
 from downhaul.engine import decode_definition, decode_state
 
-from downhaul_server.services import references, rollout
+from downhaul_server.services import nesting, references, rollout
 from downhaul_server.services.actors import ALL, Action, Actor, authorize
 from downhaul_server.services.documents import READ_ONLY, check_fields, check_same, copied, refusing, same_json, stamped
 from downhaul_server.services.errors import Invalid, Path
@@ -47,6 +47,7 @@ def build(view: View, document: Body, service: str, key: str, before: Document |
             decode_state(engine_state(state), definition, path)
         references.check_segments(view, references.segments_of_state(state, path))
     references.check_requires(view, flag)
+    nesting.check_requirements(view, flag)
     if before is not None:
         references.check_dependents(view, before, flag["variants"])
     return stamped(flag, before)

@@ -11,7 +11,8 @@ from downhaul_server.services.commit import KILL_PATIENCE_S, Committer, Plan
 from downhaul_server.services.documents import existing, now
 from downhaul_server.services.errors import Invalid
 from downhaul_server.services.flag_forms import kill_revision, state_of, with_state
-from downhaul_server.services.selection import Selected, Selection, name_of
+from downhaul_server.services.references import name_of
+from downhaul_server.services.selection import Selected, Selection
 from downhaul_server.store import Document, View
 
 

@@ -5,8 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
-from downhaul.engine import find_cycle
-
 from downhaul_server.services.errors import InUse, Invalid, Path
 from downhaul_server.services.names import address, flag_name, resolve
 from downhaul_server.store import Document, View
@@ -53,19 +51,11 @@ def segments_closure(view: View, keys: Iterable[str]) -> dict[str, Any]:
     return found
 
 
-def check_segment_cycle(view: View, key: str, condition: Any) -> None:
-    """Raises Invalid when a segment with this condition would contain itself."""
-    conditions = segments_closure(view, [inner for _, inner in segments_in(condition)]) | {key: condition}
-    cycle = find_cycle({name: [inner for _, inner in segments_in(when)] for name, when in conditions.items()})
-    if cycle:
-        raise Invalid.at("when", message=f"the segments {' > '.join(cycle)} contain each other")
-
-
 def check_requires(view: View, flag: Body) -> None:
-    """Raises Invalid for a prerequisite that is not there, lacks the variants, or leads back to the flag itself."""
+    """Raises Invalid for a prerequisite that is not there, lacks the variants, or lacks the variants."""
     for index, need in enumerate(flag["requires"]):
         service, key = resolve(need["flag"], flag["service"])
-        # The flag may name itself before it is there: what that is, is a cycle.
+        # The flag may name itself before it is there: that is a cycle, and refused as one.
         required = flag if (service, key) == (flag["service"], flag["key"]) else _body(view, service, key)
         if required is None:
             raise Invalid.at("requires", index, "flag", message=f"there is no flag {flag_name(service, key)}")
@@ -73,34 +63,34 @@ def check_requires(view: View, flag: Body) -> None:
             if variant not in required["variants"]:
                 message = f"the flag {flag_name(service, key)} has no variant {variant}"
                 raise Invalid.at("requires", index, "variants", place, message=message)
-    cycle = find_cycle(_requirements(view, flag))
-    if cycle:
-        raise Invalid.at("requires", message=f"the flags {' > '.join(cycle)} require each other")
 
 
 def check_dependents(view: View, before: Document, variants: Iterable[str] | None) -> None:
-    """Raises InUse when other flags require variants that the flag would lose (None: it would lose all)."""
-    kept = set(variants or ())
-    own = (before.body["service"], before.body["key"])
-    if variants is not None and kept.issuperset(before.body["variants"]):
-        return
-    lost: dict[str, list[str]] = {}
+    """Raises InUse when other flags require variants that the flag would lose (None: the flag is to go)."""
+    lost = set(before.body["variants"]) - set(variants or ())
+    needed = _needed(view, before) if lost else {}
+    if variants is None and needed:
+        raise InUse(f"flag {name_of(before)}", [f"flag {name}" for name in needed])
+    for variant in sorted(lost):
+        if users := [f"flag {name}" for name, wanted in needed.items() if variant in wanted]:
+            raise InUse(f"variant {variant} of flag {name_of(before)}", users)
+
+
+def _needed(view: View, required: Document) -> dict[str, set[str]]:
+    """The other flags that require a flag: name -> the variants that they want."""
+    own = (required.body["service"], required.body["key"])
+    found: dict[str, set[str]] = {}
     for document in view.of_kind("flag/"):
-        service, key = document.body["service"], document.body["key"]
         for need in document.body["requires"]:
-            if (service, key) != own and resolve(need["flag"], service) == own:
-                for variant in set(need["variants"]) - kept:
-                    lost.setdefault(variant, []).append(f"flag {flag_name(service, key)}")
-    if lost and variants is None:
-        raise InUse(f"flag {flag_name(*own)}", sorted({user for users in lost.values() for user in users}))
-    for variant, users in sorted(lost.items()):
-        raise InUse(f"variant {variant} of flag {flag_name(*own)}", users)
+            if document.address != required.address and resolve(need["flag"], document.body["service"]) == own:
+                found.setdefault(name_of(document), set()).update(need["variants"])
+    return found
 
 
 def users_of_segment(view: View, key: str) -> list[str]:
     """Who names a segment directly: `flag checkout/new-checkout`, `segment beta`."""
     flags = [
-        f"flag {flag_name(document.body['service'], document.body['key'])}"
+        f"flag {name_of(document)}"
         for document in view.of_kind("flag/")
         if any(key == name for state in document.body["environments"].values() for _, name in segments_of_state(state))
     ]
@@ -136,19 +126,9 @@ def reached_by_segment(view: View, key: str) -> tuple[tuple[str, str], ...]:
     )
 
 
-def _requirements(view: View, flag: Body) -> dict[str, list[str]]:
-    """Name -> the names that it requires, from `flag` on, as if it were stored already."""
-    start = (flag["service"], flag["key"])
-    graph: dict[str, list[str]] = {}
-    waiting = [start]
-    while waiting:
-        service, key = waiting.pop()
-        body = flag if (service, key) == start else _body(view, service, key)
-        if flag_name(service, key) not in graph and body is not None:
-            needed = [resolve(need["flag"], service) for need in body["requires"]]
-            graph[flag_name(service, key)] = [flag_name(*need) for need in needed]
-            waiting += needed
-    return graph
+def name_of(flag: Document) -> str:
+    """`service/key` of a stored flag."""
+    return flag_name(flag.body["service"], flag.body["key"])
 
 
 def _body(view: View, service: str, key: str) -> Body | None:

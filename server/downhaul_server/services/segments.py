@@ -7,7 +7,7 @@ from typing import Any
 
 from downhaul.engine import decode_condition
 
-from downhaul_server.services import references
+from downhaul_server.services import nesting, references
 from downhaul_server.services.actors import ALL, Action, Actor, authorize
 from downhaul_server.services.commit import Committer, Plan
 from downhaul_server.services.documents import (
@@ -115,7 +115,7 @@ def _changing(view: View, segment: str, document: dict[str, Any]) -> Plan:
     with refusing():
         decode_condition(document.get("when"), ("when",))
     condition = copied(document["when"])
-    references.check_segment_cycle(view, segment, condition)
+    nesting.check_segment(view, segment, condition)
     references.check_segments(view, references.segments_in(condition, ("when",)))
     before = view.get(address("segment", segment))
     after = {"key": segment, "name": document.get("name") or segment, "when": condition}

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from downhaul_server.services.actors import Actor
 from downhaul_server.services.errors import Invalid, NotFound
-from downhaul_server.services.names import address, flag_name
+from downhaul_server.services.names import address
 from downhaul_server.store import Document, View
 
 
@@ -62,8 +62,3 @@ class Selection:
                     not self.tags or not set(self.tags).isdisjoint(document.body["tags"])
                 ):
                     yield document
-
-
-def name_of(document: Document) -> str:
-    """`service/key` of a stored flag."""
-    return flag_name(document.body["service"], document.body["key"])
