@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import random
+import re
 import sys
 import threading
 import unicodedata
@@ -13,7 +14,7 @@ from typing import Any
 import pytest
 import re2
 from downhaul.engine.regex import PatternError, automaton, compile_pattern
-from hypothesis import example, given, settings
+from hypothesis import assume, example, given, settings
 from hypothesis import strategies as st
 
 SURROGATES = range(0xD800, 0xE000)
@@ -308,6 +309,7 @@ SOUP = [
 @example("[[:a", "")
 @example(r"a\E", "")
 def test_any_soup_of_syntax_is_taken_or_refused_as_re2_does(pattern: str, text: str) -> None:
+    assume(not re.search(r"\\[1-9]", pattern))  # refused here: some read an octal number, others a backreference
     try:
         theirs = re2.compile(pattern, QUIET)
     except re2.error:

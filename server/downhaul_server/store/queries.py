@@ -46,15 +46,15 @@ def read_view(client: redis.Redis, freshness: Freshness) -> View:
     for key in (META, DOCS, VERSIONS, TOUCHED):
         transaction.hgetall(key)
     with undisturbed():
-        return _view(*transaction.execute(), freshness=freshness)
+        return _view(freshness, *transaction.execute())
 
 
 def _view(
+    freshness: Freshness,
     meta: Mapping[bytes, bytes],
     docs: Mapping[bytes, bytes],
     versions: Mapping[bytes, bytes],
     touched: Mapping[bytes, bytes],
-    freshness: Freshness,
 ) -> View:
     found = _meta(meta)
     if docs.keys() != versions.keys():
