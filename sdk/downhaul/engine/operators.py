@@ -8,14 +8,13 @@ from __future__ import annotations
 import math
 import operator
 from collections.abc import Callable, Mapping, Sequence
-from functools import lru_cache
+from functools import lru_cache, partial
 from ipaddress import AddressValueError, IPv4Address, IPv6Address, ip_network
 from types import MappingProxyType
 from typing import Any, TypeVar
 
 from downhaul.engine import times, versions
 from downhaul.engine.errors import DecodeError, Path
-from downhaul.engine.regex import PatternError, compile_pattern
 
 T = TypeVar("T")
 Test = Callable[[Any], bool]
@@ -68,7 +67,10 @@ def _contains(value: str, parts: tuple[str, ...]) -> bool:
 
 
 def _matches(values: Sequence[Any], path: Path) -> Test:
-    patterns = [_prepared(compile_pattern, text, (*path, i)) for i, text in enumerate(_strings(values, path))]
+    # Loaded by the first rule that needs it: most processes never do, and it is half of the engine.
+    from downhaul.engine.regex import compile_pattern
+
+    patterns = _prepared(compile_pattern, values, path, "a regular expression")
     searches = tuple(pattern.search for pattern in patterns)
     if len(searches) == 1:
         search = searches[0]
@@ -116,10 +118,7 @@ def _ordered(read: Callable[[str], T | None], related: Callable[[T, T], bool], e
 
 
 def _cidr(values: Sequence[Any], path: Path) -> Test:
-    networks = [
-        _prepared(lambda each: ip_network(each, strict=False), text, (*path, index))
-        for index, text in enumerate(_strings(values, path))
-    ]
+    networks = _prepared(partial(ip_network, strict=False), values, path, "an IP network such as 10.0.0.0/8")
     masks = tuple((each.version, int(each.network_address), int(each.netmask)) for each in networks)
 
     def holds(value: Any) -> bool:
@@ -169,13 +168,14 @@ def _finite(value: Any, path: Path) -> None:
         raise DecodeError(path, f"expected a finite number, found {value}")
 
 
-def _prepared(prepare: Callable[[str], T], text: str, path: Path) -> T:
-    try:
-        return prepare(text)
-    except PatternError as error:
-        raise DecodeError(path, f"expected a regular expression: {error}") from None
-    except ValueError as error:
-        raise DecodeError(path, f"expected an IPv4 or IPv6 network such as 10.0.0.0/8: {error}") from None
+def _prepared(prepare: Callable[[str], T], values: Sequence[Any], path: Path, expected: str) -> list[T]:
+    found = []
+    for index, text in enumerate(_strings(values, path)):
+        try:
+            found.append(prepare(text))
+        except ValueError as error:
+            raise DecodeError((*path, index), f"expected {expected}: {error}") from None
+    return found
 
 
 def kind(value: Any) -> str:
