@@ -172,6 +172,22 @@ def test_a_condition_may_be_32_levels_deep_and_no_deeper(client: Client) -> None
     assert "32" in answer.json["detail"]
 
 
+@pytest.mark.parametrize(
+    "body",
+    [
+        {"tags": ["x"] * 101},
+        {"tags": ["x" * 101]},
+        {"requires": [{"flag": "other", "variants": ["on"]}] * 101},
+        {"variants": {f"v{number}": True for number in range(101)}},
+        {"environments": {"production": {"rules": [{"when": {"all": []}, "serve": {"variant": "on"}}] * 1001}}},
+        {"environments": {"production": {"otherwise": {"split": [{"variant": "on", "weight": 0}] * 101}}}},
+        {"description": "x" * 2001},
+    ],
+)
+def test_nothing_is_endless(client: Client, body: dict[str, Any]) -> None:
+    assert problem(client.patch(FLAG, body)) == (422, "invalid")
+
+
 def test_an_unavailable_store_is_503_with_retry_after(client: Client, monkeypatch: pytest.MonkeyPatch) -> None:
     def away(*args: Any, **kwargs: Any) -> None:
         raise Unavailable("Redis does not answer", outcome_unknown=True)

@@ -56,4 +56,4 @@ def metrics() -> Response:
 
 def _unready(shown: dict[str, Any]) -> ProblemError:
     detail = shown["reason"] or f"the store is {shown['state']}"
-    return ProblemError(problems.UNAVAILABLE, detail, headers={"Retry-After": "1"}, **{"ready": "unavailable"} | shown)
+    return ProblemError(problems.UNAVAILABLE, detail, headers={"Retry-After": "1"}, **shown)

@@ -24,7 +24,7 @@ class HealthSchema(Open):
 class ReadySchema(HealthSchema):
     """Whether requests should be sent here."""
 
-    status = base.String(required=True, metadata={"enum": ["ok", "degraded", "unavailable"]})
+    status = base.String(required=True, metadata={"enum": ["ok", "degraded"]})
 
 
 class StatusSchema(HealthSchema):
