@@ -15,10 +15,8 @@ if TYPE_CHECKING:
     from downhaul.client import Client
 
 
-class TestFlags:
+class IsolatedFlags:
     """The flags of one test: none is known but those that it sets."""
-
-    __test__ = False  # not a class of tests, whatever its name says
 
     def __init__(self, client: Client, stack: ExitStack) -> None:
         self._client = client
@@ -35,10 +33,10 @@ class TestFlags:
 
 
 @pytest.fixture
-def flags() -> Iterator[TestFlags]:
+def flags() -> Iterator[IsolatedFlags]:
     """The flags of this process, isolated for one test: what it sets is in force, and everything else is a default."""
     from downhaul.flags import client
 
     with ExitStack() as stack:
         stack.enter_context(client.isolated())
-        yield TestFlags(client, stack)
+        yield IsolatedFlags(client, stack)
