@@ -43,9 +43,10 @@ def test_every_state_is_in_the_guide() -> None:
 
 
 @pytest.mark.parametrize("number", range(len(re.findall(r"```python\n", GUIDE + README))))
-def test_every_example_runs(number: int, capsys: pytest.CaptureFixture[str]) -> None:
+def test_every_example_runs(number: int, request: pytest.FixtureRequest) -> None:
     code = re.findall(r"```python\n(.*?)```", GUIDE + README, re.DOTALL)[number]
     names: dict[str, object] = {"__name__": "example"}
     exec(compile(code, f"example {number}", "exec"), names)  # noqa: S102 -- our own documentation
-    if "test_both_sides" in names:
-        pytest.skip("a test: tests/sdk/test_testing.py runs the like of it")
+    for name, test in names.items():
+        if name.startswith("test_") and callable(test):
+            test(request.getfixturevalue("flags"))

@@ -299,7 +299,12 @@ class TestCounts:
         assert sum(sum(each.values()) for each in counts.values()) == 3000
         assert len(counts) <= 1001
 
-    def test_each_cause_is_logged_once(self, client: Client, caplog: pytest.LogCaptureFixture) -> None:
+    def test_each_cause_is_logged_once(
+        self, service: FakeService, connect: Connect, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        service.publish(1, FLAGS)
+        client = connect()
+        assert client.wait_ready()
         for _ in range(10):
             client.enabled("never-heard-of")
             client.enabled("limit")
