@@ -176,6 +176,8 @@ REFUSED_BY_BOTH = [
     ("(?i", "flags", 0),
     ("(?x)a", "flags", 0),
     ("(?i--s)a", "flags", 0),
+    ("(?-)a", "flags", 0),
+    ("(?i-:a)", "flags", 0),
     ("(?P<>a)", "name", 0),
     ("(?P<a-b>a)", "name", 0),
     ("(?P<a", "name", 0),

@@ -208,14 +208,15 @@ class _Parser:
 
     def _flags(self, start: int) -> bool:
         """Read `i-s)` or `i-s:`; True for the former. Raises PatternError."""
-        value = True
         wanted: dict[str, bool] = {}
-        while (letter := self.cursor.take()) not in (")", ":"):
-            if letter == "-" and value:
-                value = False
-            elif letter and letter in "imsU":
+        value, previous = True, ""
+        while (letter := self.cursor.take()) not in (")", ":") or previous == "-":
+            if letter and letter in "imsU":
                 wanted[letter] = value
+            elif letter == "-" and value:
+                value = False
             else:
                 raise self.cursor.error("after (? come : or flags out of i, m, s, U or a name as in (?P<name>", start)
+            previous = letter
         self.flags = self.flags._replace(**wanted)
         return letter == ")"
