@@ -5,22 +5,23 @@ from __future__ import annotations
 import atexit
 import contextlib
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from time import monotonic
-from typing import Any, Final, Unpack
+from typing import TYPE_CHECKING, Any, Final, NamedTuple, Unpack
 from weakref import WeakSet
 
 from downhaul import forks
 from downhaul.context import ambient, context
 from downhaul.counters import Counters
-from downhaul.engine import ErrorCode, Ruleset, Step, explain
 from downhaul.evaluate import bind, copied
 from downhaul.health import Health, Once, Status
 from downhaul.identity import Identity
 from downhaul.layers import Layer, Layers, Override
 from downhaul.settings import Arguments, Settings
-from downhaul.tables import Compiled, changed
 from downhaul.worker import Found, Worker
+
+if TYPE_CHECKING:
+    from downhaul.engine import Step
+    from downhaul.tables import Compiled
 
 Listener = Callable[[frozenset[str]], object]
 
@@ -28,8 +29,7 @@ _EXIT_S: Final = 1.0
 _open_clients: WeakSet[Client] = WeakSet()
 
 
-@dataclass(frozen=True, slots=True)
-class Explanation:
+class Explanation(NamedTuple):
     """What a flag is for one context, and why.
 
     `reason` and `error_code` are OpenFeature's words, and `KILLED`, `PREREQUISITE_FAILED`, `OVERRIDE`. `rule` is the
@@ -61,7 +61,7 @@ class Client:
 
         With neither, every call gives its default, or what `override` says. Raises SettingsError for a wrong setting.
         """
-        self._compiled = Compiled()
+        self._compiled: Compiled | None = None
         self._counters = Counters()
         self._layers = Layers()
         self._listeners: list[Listener] = []
@@ -93,15 +93,9 @@ class Client:
 
     def explain(self, flag: str, /, default: Any = None, **context: Any) -> Explanation:
         """The value of `flag` for `context`, why it is so, and every step that led there. Counts nothing."""
-        compiled, found = self._compiled, self._worker.found
-        result = explain(
-            compiled.ruleset,
-            flag,
-            {**(ambient() or {}), **context},
-            known=compiled.known,
-            overrides=compiled.overrides,
-            default=default,
-        )
+        found = self._worker.found
+        compiled = self._compiled or self._compile(found)
+        result = compiled.explain(flag, {**(ambient() or {}), **context}, default)
         return Explanation(
             flag,
             copied(result.value),
@@ -171,7 +165,7 @@ class Client:
             link="poll" if following else "none",
             source=found.source,
             flags=len(snapshot.ruleset.flags) if snapshot else 0,
-            overrides=len(self._compiled.overrides),
+            overrides=len(self._compiled.overrides) if self._compiled else 0,
             last_error=health.last_error or health.overrides_error or self._problems or None,
         )
 
@@ -204,7 +198,7 @@ class Client:
             return frozenset()
         before, after = self._compiled, self._compile(found)
         self._swap(after)
-        return changed(before, after) if self._listeners else frozenset()
+        return after.changes_since(before) if self._listeners else frozenset()
 
     def tell(self, names: frozenset[str]) -> None:
         """Called by the worker: tell the listeners."""
@@ -218,16 +212,25 @@ class Client:
         self._settings = settings
         self._identity = Identity.of(settings)
         self._worker = Worker(settings, Health(), found, self)
-        self._swap(self._compile(found))
+        if found.snapshot or found.overrides or self._layers:
+            self._swap(self._compile(found))
+        else:
+            self._compiled = None
+            self._counters.follow(())
+            self._put({}, {})
 
     def _compile(self, found: Found) -> Compiled:
         """What is in force with `found` and the open blocks. An operator's file wins over the program."""
+        # Loaded when there is something to evaluate: with the engine it takes longer to load than all the rest.
+        from downhaul.tables import Compiled, Ruleset
+
+        before = self._compiled or Compiled()
         if self._layers.alone:
-            return self._compiled.then(Ruleset(), self._identity.known(None), self._layers.values(()))
+            return before.then(Ruleset(), self._identity.known(None), self._layers.values(()))
         snapshot = found.snapshot
         ruleset = snapshot.ruleset if snapshot else Ruleset()
         known = self._identity.known(snapshot.environment if snapshot else None)
-        return self._compiled.then(ruleset, known, {**self._layers.values(ruleset.flags), **found.overrides})
+        return before.then(ruleset, known, {**self._layers.values(ruleset.flags), **found.overrides})
 
     def _swap(self, compiled: Compiled) -> None:
         booleans, every = compiled.tables()
@@ -255,18 +258,18 @@ class Client:
     def _missed(self, flag: object, boolean: bool, error: Exception) -> None:
         """Count a call that got its default, and log it once for its cause."""
         name = str.__str__(flag) if isinstance(flag, str) else f"({type(flag).__name__})"
-        evaluator = self._compiled.evaluators.get(name)
+        evaluator = self._compiled.evaluators.get(name) if self._compiled else None
         if evaluator is None:
-            self._counters.missed(name, ErrorCode.FLAG_NOT_FOUND)
+            self._counters.missed(name, "FLAG_NOT_FOUND")
             if self._worker.found.snapshot is None:
                 self._once.warn("no snapshot", "there is no snapshot yet: flags have the defaults of their callers")
             else:
                 self._once.warn(("unknown", name), "there is no flag %r: its callers get their default", name)
         elif boolean and evaluator.type != "boolean":
-            self._counters.missed(name, ErrorCode.TYPE_MISMATCH)
+            self._counters.missed(name, "TYPE_MISMATCH")
             self._once.warn(("mismatch", name), "flag %r is not boolean: ask for its value, not whether it is on", name)
         else:
-            self._counters.missed(name, ErrorCode.GENERAL)
+            self._counters.missed(name, "GENERAL")
             self._once.warn(("fault", name, type(error)), "flag %r could not be evaluated", name, trace=error)
 
 

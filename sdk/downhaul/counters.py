@@ -4,18 +4,26 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable
+from itertools import count
 from time import monotonic
+from typing import TYPE_CHECKING, Final
 
-from downhaul.engine import ErrorCode, Evaluator, Outcome, Reason
-from downhaul.engine.counting import read
+if TYPE_CHECKING:
+    from downhaul.engine import Evaluator, Outcome
 
 #: Flag, then variant; where there is no variant, the reason or the error code.
 Key = tuple[str, str]
-Counted = dict[int, tuple[str, Outcome]]
+Counted = dict[int, tuple[str, "Outcome"]]
 
 # A caller that has just read a table when it is replaced still counts in it. After this long none does.
 _SETTLED_S = 60.0
 _MAX_MISSES = 1000
+_PREFIX: Final = len("count(")
+
+
+def counted(counter: count[int]) -> int:
+    """How often `next` was called on this counter. Its text, `count(5)`, is the one way to read without moving it."""
+    return int(repr(counter)[_PREFIX:-1])
 
 
 class Counters:
@@ -25,7 +33,7 @@ class Counters:
         self._current: Counted = {}
         self._retired: list[tuple[float, Counted]] = []
         self._settled: Counter[Key] = Counter()
-        self._misses: dict[Key, Outcome] = {}
+        self._misses: dict[Key, count[int]] = {}
         self._inherited: Counter[Key] = Counter()
 
     def follow(self, evaluators: Iterable[Evaluator]) -> None:
@@ -33,21 +41,18 @@ class Counters:
         current = {id(outcome): (each.name, outcome) for each in evaluators for outcome in each.outcomes}
         gone = {key: pair for key, pair in self._current.items() if key not in current}
         now = monotonic()
-        for at, counted in self._retired:
+        for at, retired in self._retired:
             if now - at > _SETTLED_S:
-                self._settled.update(_sum(counted))
+                self._settled.update(_sum(retired))
         self._retired = [each for each in self._retired if now - each[0] <= _SETTLED_S]
         if gone:
             self._retired.append((now, gone))
         self._current = current
 
-    def missed(self, flag: str, code: ErrorCode) -> None:
+    def missed(self, flag: str, code: str) -> None:
         """Count a call that got its default. Takes no lock: `setdefault` lets the first of two threads win."""
-        key = (flag if len(self._misses) < _MAX_MISSES else "", str(code))
-        outcome = self._misses.get(key)
-        if outcome is None:
-            outcome = self._misses.setdefault(key, Outcome(None, None, Reason.ERROR, error_code=code))
-        next(outcome.counter)
+        key = (flag if len(self._misses) < _MAX_MISSES else "", code)
+        next(self._misses.get(key) or self._misses.setdefault(key, count()))
 
     def read(self) -> dict[str, dict[str, int]]:
         """How often, by flag and then by variant (or reason, or error code), since the process began or was forked."""
@@ -62,16 +67,16 @@ class Counters:
 
     def _total(self) -> Counter[Key]:
         total = Counter(self._settled)
-        for counted in (self._current, *(each for _, each in self._retired)):
-            total.update(_sum(counted))
-        for key, outcome in list(self._misses.items()):
-            total[key] += read(outcome)
+        for each in (self._current, *(retired for _, retired in self._retired)):
+            total.update(_sum(each))
+        for key, counter in list(self._misses.items()):
+            total[key] += counted(counter)
         return total
 
 
-def _sum(counted: Counted) -> Counter[Key]:
+def _sum(outcomes: Counted) -> Counter[Key]:
     total: Counter[Key] = Counter()
-    for flag, outcome in counted.values():
-        if number := read(outcome):
+    for flag, outcome in outcomes.values():
+        if number := counted(outcome.counter):
             total[flag, outcome.variant or str(outcome.error_code or outcome.reason)] += number
     return total

@@ -1,7 +1,7 @@
 """The two calls that a program makes on every request: as few steps as Python allows, and nothing that can raise.
 
-They read tables by flag, each entry a tuple `(counter, value, run)`. Where the answer depends on nothing that the caller
-says, `counter` and `value` are the whole answer; otherwise `counter` is None and `run(context)` finds it.
+They read tables by flag, each entry a tuple `(counter, value, run)`. Where the answer depends on nothing that the
+caller says, `counter` and `value` are the whole answer; otherwise `counter` is None and `run(context)` finds it.
 """
 
 from __future__ import annotations

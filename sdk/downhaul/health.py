@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Hashable
-from dataclasses import dataclass
 from time import monotonic
+from typing import NamedTuple
 
 log = logging.getLogger("downhaul")
 
@@ -60,8 +60,7 @@ class Once:
         self._said.discard(cause)
 
 
-@dataclass(frozen=True, slots=True)
-class Status:
+class Status(NamedTuple):
     """What a client is doing, at one moment.
 
     `state`: `starting` (no snapshot, the first attempt is under way), `ready` (the service confirmed the snapshot at

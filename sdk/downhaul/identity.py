@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass, replace
+from typing import NamedTuple
 
 from downhaul.settings import Settings
 
 
-@dataclass(frozen=True, slots=True)
-class Identity:
+class Identity(NamedTuple):
     """One process that runs the SDK. Texts that were not configured are empty, and then not known."""
 
     instance: str
@@ -28,7 +27,7 @@ class Identity:
     def in_child(self, settings: Settings) -> Identity:
         """The identity of a forked child: a name that was given from outside stays recognisable, and gets a suffix."""
         if settings.instance:
-            return replace(self, instance=f"{settings.instance}-{os.getpid()}")
+            return self._replace(instance=f"{settings.instance}-{os.getpid()}")
         return Identity.of(settings)
 
     def known(self, environment: str | None) -> dict[str, str]:

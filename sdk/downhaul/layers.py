@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-import inspect
 from collections.abc import Callable, Container, Mapping
 from functools import wraps
 from types import TracebackType
 from typing import Any, TypeVar, cast
+
+from downhaul.context import iscoroutinefunction
 
 Function = TypeVar("Function", bound=Callable[..., Any])
 
@@ -41,6 +42,10 @@ class Layers:
         """By identity, not by position: the blocks of two threads need not end in the order in which they began."""
         self._open = tuple(each for each in self._open if each is not layer)
 
+    def __bool__(self) -> bool:
+        """Whether any block is open."""
+        return bool(self._open)
+
     @property
     def alone(self) -> bool:
         """Whether a block hides everything that does not come from code."""
@@ -74,7 +79,7 @@ class Override:
         self._leave(self._entered.pop())
 
     def __call__(self, function: Function, /) -> Function:
-        if inspect.iscoroutinefunction(function):
+        if iscoroutinefunction(function):
 
             @wraps(function)
             async def call_async(*args: Any, **kwargs: Any) -> Any:

@@ -5,8 +5,7 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field, fields
-from typing import Any, TypedDict
+from typing import Any, NamedTuple, TypedDict
 from urllib.parse import urlsplit
 
 _SERVICE = re.compile(r"[a-z0-9][a-z0-9-]{0,62}")
@@ -35,12 +34,11 @@ class Arguments(TypedDict, total=False):
     timeout: float
 
 
-@dataclass(frozen=True, slots=True)
-class Settings:
+class Settings(NamedTuple):
     """Checked settings. `poll_interval` and `timeout` (of one whole request) are in seconds; paths are absolute."""
 
     url: str = ""
-    key: str = field(default="", repr=False)
+    key: str = ""
     key_file: str = ""
     service: str = ""
     build: str = ""
@@ -67,7 +65,7 @@ class Settings:
         """The settings in `environ`, and one sentence for each that is wrong and is therefore left out."""
         values: dict[str, Any] = {}
         problems: list[str] = []
-        for name in (each.name for each in fields(cls)):
+        for name in cls._fields:
             variable = f"DOWNHAUL_{name.upper()}"
             if text := environ.get(variable, "").strip():
                 try:
@@ -90,7 +88,12 @@ class Settings:
         return [name for name, value in needed.items() if not value]
 
     def as_dict(self) -> dict[str, Any]:
-        return {each.name: getattr(self, each.name) for each in fields(self)}
+        return self._asdict()
+
+    def __repr__(self) -> str:
+        """Everything but the key, which belongs into no log."""
+        shown = (f"{name}={value!r}" for name, value in self._asdict().items() if name != "key")
+        return f"Settings({', '.join(shown)})"
 
 
 def _check(name: str, label: str, value: Any) -> Any:

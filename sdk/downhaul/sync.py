@@ -6,7 +6,6 @@ Nothing but a newer valid snapshot ever takes the place of a snapshot. Whatever 
 
 from __future__ import annotations
 
-from dataclasses import replace
 from time import monotonic, time
 from typing import TYPE_CHECKING, Any
 
@@ -110,7 +109,7 @@ class Sync:
         if body is not None and (current is None or body != current.body):
             self._adopt(body, current)
         elif self._worker.found.source != "service":
-            self._worker.found = replace(self._worker.found, source="service")
+            self._worker.found = self._worker.found._replace(source="service")
 
     def _connect(self) -> Transport:
         """A link with the key of this moment, and where nothing is in force yet, the last known good of that key."""
@@ -153,7 +152,7 @@ class Sync:
             self._once.warn("cache save", "the snapshot cannot be kept in %s: %s", cache.path, error.strerror)
 
     def _apply(self, **changes: Any) -> None:
-        self._worker.apply(replace(self._worker.found, **changes))
+        self._worker.apply(self._worker.found._replace(**changes))
 
     def _rest(self, seconds: float) -> None:
         end = monotonic() + seconds

@@ -6,8 +6,10 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from downhaul.engine import Evaluator, Ruleset, compile_ruleset, recompile
-from downhaul.evaluate import Entry, Table
+from downhaul.engine import Evaluation, Evaluator, Ruleset, compile_ruleset, explain, recompile
+from downhaul.evaluate import Table
+
+__all__ = ["Compiled", "Ruleset"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,26 +31,29 @@ class Compiled:
 
     def tables(self) -> tuple[Table, Table]:
         """The table of the boolean flags, and that of all."""
-        every = {name: _entry(each) for name, each in self.evaluators.items()}
+        every: Table = {
+            name: (None, None, each.evaluate)
+            if each.constant is None
+            else (each.constant.counter, each.constant.value, None)
+            for name, each in self.evaluators.items()
+        }
         return {name: every[name] for name, each in self.evaluators.items() if each.type == "boolean"}, every
 
+    def explain(self, flag: str, context: Mapping[str, Any], default: Any) -> Evaluation:
+        """The value of `flag` for `context`, and every step that led there."""
+        return explain(self.ruleset, flag, context, known=self.known, overrides=self.overrides, default=default)
 
-def changed(before: Compiled, after: Compiled) -> frozenset[str]:
-    """The flags that may now answer otherwise; a process that gets another identity has no change to tell of."""
-    names: set[str] = set()
-    if before.ruleset is not after.ruleset:
-        names |= {name for name, each in after.evaluators.items() if before.evaluators.get(name) is not each}
-        names |= before.evaluators.keys() - after.evaluators.keys()
-    if not _same(before.overrides, after.overrides):
-        both = before.overrides.keys() | after.overrides.keys()
-        names |= {name for name in both if not _same_at(name, before.overrides, after.overrides)}
-    return frozenset(_with_dependents(names, after.ruleset))
-
-
-def _entry(evaluator: Evaluator) -> Entry:
-    if evaluator.constant is None:
-        return None, None, evaluator.evaluate
-    return evaluator.constant.counter, evaluator.constant.value, None
+    def changes_since(self, before: Compiled | None) -> frozenset[str]:
+        """The flags that may now answer otherwise; a process that gets another identity has no change to tell of."""
+        before = before or Compiled()
+        names: set[str] = set()
+        if before.ruleset is not self.ruleset:
+            names |= {name for name, each in self.evaluators.items() if before.evaluators.get(name) is not each}
+            names |= before.evaluators.keys() - self.evaluators.keys()
+        if not _same(before.overrides, self.overrides):
+            both = before.overrides.keys() | self.overrides.keys()
+            names |= {name for name in both if not _same_at(name, before.overrides, self.overrides)}
+        return frozenset(_with_dependents(names, self.ruleset))
 
 
 def _same(one: Mapping[str, Any], other: Mapping[str, Any]) -> bool:

@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 from threading import Event, Thread, current_thread
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 from downhaul.forks import guard
 from downhaul.health import Health, log
@@ -16,13 +15,12 @@ if TYPE_CHECKING:
     from downhaul.snapshot import Snapshot
 
 
-@dataclass(frozen=True, slots=True)
-class Found:
+class Found(NamedTuple):
     """What the thread has found so far: the snapshot, where it is from, and what the overrides file says."""
 
     snapshot: Snapshot | None = None
     source: str = "none"  # or "cache", or "service"
-    overrides: Mapping[str, Any] = field(default_factory=lambda: MappingProxyType({}))
+    overrides: Mapping[str, Any] = MappingProxyType({})
 
 
 class Host(Protocol):
