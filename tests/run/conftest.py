@@ -21,8 +21,8 @@ def server(data_dir: Path) -> Iterator[Server]:
         yield server
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="session")
 def lasting_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
-    """One for all tests of a file that leave it running."""
+    """One for all tests that leave it running; each makes services of its own."""
     with Server(tmp_path_factory.mktemp("lasting") / "data") as server:
         yield server

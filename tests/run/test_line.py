@@ -33,7 +33,7 @@ class Instance:
         told = {
             "DOWNHAUL_URL": server.url,
             "DOWNHAUL_KEY": key,
-            "DOWNHAUL_SERVICE": "shop",
+            "DOWNHAUL_SERVICE": "line",
             "DOWNHAUL_POLL_INTERVAL": "0.2",
         }
         with open(output, "wb") as file:
@@ -50,40 +50,37 @@ class Instance:
 
 
 @pytest.fixture
-def key(server: Server) -> str:
-    """Of a service `shop` with a flag `new-cart` that is on in production."""
-    server.made("services", {"key": "shop"})
-    server.made(
-        "services/shop/flags", {"key": "new-cart", "type": "boolean", "environments": {"production": {"on": True}}}
+def key(lasting_server: Server) -> str:
+    """Of a service `line` with a flag `new-cart` that is on in production."""
+    lasting_server.made("services", {"key": "line"})
+    lasting_server.made(
+        "services/line/flags", {"key": "new-cart", "type": "boolean", "environments": {"production": {"on": True}}}
     )
-    made = server.made("keys", {"kind": "sdk", "name": "test", "environment": "production", "services": ["shop"]})
+    made = lasting_server.made(
+        "keys", {"kind": "sdk", "name": "test", "environment": "production", "services": ["line"]}
+    )
     return str(made["token"])
 
 
-def test_a_process_sees_its_flag_and_obeys_a_kill_and_a_restore(server: Server, key: str, tmp_path: Path) -> None:
-    instance = Instance(server, key, tmp_path / "instance")
+def test_a_process_sees_its_flag_and_obeys_a_kill_and_a_restore(
+    lasting_server: Server, key: str, tmp_path: Path
+) -> None:
+    instance = Instance(lasting_server, key, tmp_path / "instance")
     try:
         wait_until(lambda: instance.says().get("enabled") is True, "the instance serves the flag")
-        server.made("services/shop/flags/new-cart/kill", {})
+        lasting_server.made("services/line/flags/new-cart/kill", {})
         wait_until(lambda: instance.says() == {"enabled": False, "reason": "KILLED"}, "the kill lands")
-        server.made("services/shop/flags/new-cart/restore", {"reason": "fine again"})
+        lasting_server.made("services/line/flags/new-cart/restore", {"reason": "fine again"})
         wait_until(lambda: instance.says().get("enabled") is True, "the flag is back")
     finally:
         instance.end()
 
 
-def test_a_write_is_readable_at_once_whichever_worker_answers(server: Server) -> None:
-    server.made("services", {"key": "shop"})
+def test_a_write_is_readable_at_once_whichever_worker_answers(lasting_server: Server) -> None:
+    lasting_server.made("services", {"key": "busy"})
     for number in range(25):
-        server.made("services/shop/flags", {"key": f"flag-{number}", "type": "boolean"})
-        answers = {server.call("GET", f"/api/v1/services/shop/flags/flag-{number}").status_code for _ in range(3)}
+        lasting_server.made("services/busy/flags", {"key": f"flag-{number}", "type": "boolean"})
+        answers = {
+            lasting_server.call("GET", f"/api/v1/services/busy/flags/flag-{number}").status_code for _ in range(3)
+        }
         assert answers == {200}
-
-
-def test_what_was_acknowledged_is_there_after_a_restart(data_dir: Path) -> None:
-    with Server(data_dir) as first:
-        first.made("services", {"key": "shop"})
-        revision = first.call("GET", "/api/v1/status").json()["revision"]
-    with Server(data_dir) as second:
-        assert second.call("GET", "/api/v1/services/shop").status_code == 200
-        assert second.call("GET", "/api/v1/status").json()["revision"] == revision

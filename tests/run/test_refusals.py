@@ -38,7 +38,7 @@ def test_an_address_of_another_machine(data_dir: Path, where: str) -> None:
     assert "Traceback" not in ended.stderr
 
 
-def test_a_data_folder_in_use_by_another_server(server: Server) -> None:
-    ended = command("run", environ=environment(server.data_dir, DOWNHAUL_BIND="127.0.0.1:0"))
+def test_a_data_folder_in_use_by_another_server(lasting_server: Server) -> None:
+    ended = command("run", environ=environment(lasting_server.data_dir, DOWNHAUL_BIND="127.0.0.1:0"))
     assert ended.returncode == 1
     assert "another Downhaul server uses the data folder" in ended.stderr

@@ -7,10 +7,9 @@ from typing import Any
 
 import requests
 
-from downhaul_demo.catalogue import FLAGS, SEGMENTS, SERVICES
+from downhaul_demo.catalogue import FLAGS, SEGMENTS, SERVICES, Document
 from downhaul_demo.private import write_private
 
-ENVIRONMENT = "production"
 TIMEOUT_S = 10.0
 
 
@@ -60,10 +59,10 @@ class Administrator:
         return answer.json()
 
 
-def seed(administrator: Administrator, folder: Path) -> None:
+def seed(administrator: Administrator, folder: Path, environment: str) -> None:
     """Make what is missing, once in the store's life: a demo flag that somebody deleted stays deleted.
 
-    `folder` keeps the note that it was done. Raises DemoError.
+    `folder` keeps the note that it was done; in `environment` flags are as in production. Raises DemoError.
     """
     note = folder / "seeded"
     epoch = administrator.epoch()
@@ -75,16 +74,23 @@ def seed(administrator: Administrator, folder: Path) -> None:
         administrator.create("segments", segment)
     for service in SERVICES:
         for flag in FLAGS[service]:
-            administrator.create(f"services/{service}/flags", flag)
+            administrator.create(f"services/{service}/flags", _with_state_in(flag, environment))
     note.write_text(epoch, "ascii")
 
 
-def sdk_key_file(administrator: Administrator, folder: Path, service: str) -> Path:
+def _with_state_in(flag: Document, environment: str) -> Document:
+    states = flag.get("environments", {})
+    if "production" not in states:
+        return flag
+    return {**flag, "environments": {**states, environment: states["production"]}}
+
+
+def sdk_key_file(administrator: Administrator, folder: Path, service: str, environment: str) -> Path:
     """A private file with an SDK key of this service, made when there is none that works. Raises DemoError."""
     path = folder / f"{service}.key"
     if path.exists() and administrator.sdk_key_works(path.read_text("ascii").strip(), service):
         return path
-    document = {"kind": "sdk", "name": f"demo {service}", "environment": ENVIRONMENT, "services": [service]}
+    document = {"kind": "sdk", "name": f"demo {service}", "environment": environment, "services": [service]}
     made = administrator.create("keys", document)
     if made is None:
         raise DemoError(f"the server refused to make an SDK key for {service}")

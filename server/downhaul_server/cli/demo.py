@@ -48,11 +48,13 @@ def demo() -> None:
 
 def _microservices(supervisor: Supervisor, settings: Settings, server: str) -> tuple[str, str]:
     """Seed, make their keys, start them; gives the URLs of checkout and payments."""
-    folder = _folder(settings)
+    folder, environment = _folder(settings), settings.default_environment
     administrator = Administrator(server, settings.admin_token or "")
     try:
-        seed(administrator, folder)
-        keys = {service: sdk_key_file(administrator, folder, service) for service in ("payments", "checkout")}
+        seed(administrator, folder, environment)
+        keys = {
+            service: sdk_key_file(administrator, folder, service, environment) for service in ("payments", "checkout")
+        }
     except DemoError as error:
         raise CommandFailed(f"the demonstration cannot be set up: {error}") from error
     finally:
