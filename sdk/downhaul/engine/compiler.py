@@ -42,18 +42,16 @@ def recompile(
 
     `evaluators` must come from `before` with the same `known` and `overrides`.
     """
-    compiler = _Compiler(after, known, overrides)
-    dirty = _dirty(before, after)
-    for name, flag in after.flags.items():
-        if name not in dirty and (kept := evaluators.get(name)) is not None:
-            compiler.done[name] = kept
-        elif not flag.definition.requires:
+    compiler = _Compiler(after, known, overrides, evaluators)
+    for name in evaluators.keys() - after.flags.keys():
+        del compiler.done[name]
+    requirements = {}
+    for name in _dirty(before, after):
+        flag = after.flags[name]
+        if flag.definition.requires:
+            requirements[name] = [each.flag for each in flag.definition.requires]
+        else:
             compiler.compile(flag)
-    requirements = {
-        name: [each.flag for each in flag.definition.requires]
-        for name, flag in after.flags.items()
-        if flag.definition.requires and name not in compiler.done
-    }
     for name in dependency_order(requirements):
         compiler.compile(after.flags[name])
     for name in overrides:
@@ -64,18 +62,16 @@ def recompile(
 
 def _dirty(before: Ruleset, after: Ruleset) -> set[str]:
     """Flags that changed, that use a segment which changed, or that require such a flag."""
-    segments = _changed_segments(before, after)
-    dirty: set[str] = set()
+    old, new = before.flags, after.flags
+    dirty = {name for name, flag in new.items() if old.get(name) is not flag and old.get(name) != flag}
+    if segments := _changed_segments(before, after):
+        dirty |= {name for name, flag in new.items() if not segments.isdisjoint(flag.state.segments)}
     dependents: dict[str, list[str]] = {}
-    old = before.flags
-    for name, flag in after.flags.items():
-        known = old.get(name)
-        if (known is not flag and known != flag) or (segments and not segments.isdisjoint(flag.state.segments)):
-            dirty.add(name)
-        for each in flag.definition.requires:
-            dependents.setdefault(each.flag, []).append(name)
-    gone = old.keys() - after.flags.keys()
-    _spread(dirty, [*dirty, *gone], dependents)
+    for name, flag in new.items():
+        if flag.definition.requires:
+            for each in flag.definition.requires:
+                dependents.setdefault(each.flag, []).append(name)
+    _spread(dirty, [*dirty, *(old.keys() - new.keys())], dependents)
     return dirty
 
 
@@ -108,8 +104,14 @@ def _overridden(name: str, flag: Flag | None, value: Any) -> Evaluator:
 class _Compiler:
     """Compiles the flags of one ruleset, each after those that it requires."""
 
-    def __init__(self, ruleset: Ruleset, known: Mapping[str, Any], overrides: Mapping[str, Any]) -> None:
-        self.done: dict[str, Evaluator] = {}
+    def __init__(
+        self,
+        ruleset: Ruleset,
+        known: Mapping[str, Any],
+        overrides: Mapping[str, Any],
+        done: Mapping[str, Evaluator],
+    ) -> None:
+        self.done = dict(done)
         self._known = known
         self._overrides = overrides
         self._predicates = Predicates(ruleset.segments, known)

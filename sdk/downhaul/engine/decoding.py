@@ -38,7 +38,7 @@ def change_ruleset(base: Ruleset, changed: Mapping[str, Any], segments: Any | No
 
     Raises DecodeError like `decode_ruleset`. Flags that are not named are kept, the same objects.
     """
-    flags = dict(base.flags)
+    flags = base.flags.copy()
     for name, document in changed.items():
         if document is None:
             flags.pop(name, None)

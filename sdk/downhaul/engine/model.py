@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from types import MappingProxyType
 from typing import Any
 
 from downhaul.engine.conditions import Condition, segment_references
@@ -89,5 +90,5 @@ class Ruleset:
     Made by `decode_ruleset` and `change_ruleset`, so that every segment is there and nothing goes round in a circle.
     """
 
-    flags: Mapping[str, Flag] = field(default_factory=dict)
-    segments: Mapping[str, Condition] = field(default_factory=dict)
+    flags: MappingProxyType[str, Flag] = field(default_factory=lambda: MappingProxyType({}))
+    segments: MappingProxyType[str, Condition] = field(default_factory=lambda: MappingProxyType({}))
