@@ -148,7 +148,7 @@ CHECKOUT: tuple[Document, ...] = (
         "owner": "team-growth",
         "purpose": "ops",
         "tags": ["growth"],
-        "variants": {"usual": 60, "campaign": 35},
+        "variants": {"usual": 120, "campaign": 35},
         "off_variant": "usual",
         "environments": {
             "production": {

@@ -19,7 +19,7 @@ def cart() -> Response:
     name = customer(request.args.get("customer"))
     with flags.context(**attributes(name)):
         total = sum(count * price for _, count, price in CART)
-        free_from = flags.value("free-shipping-from", default=60)
+        free_from = flags.value("free-shipping-from", default=120)
         page = render_template(
             "checkout.html",
             cart=CART,

@@ -7,6 +7,9 @@ from typing import Any
 
 from downhaul import flags
 
+# Before the fork, so that no process answers its first customer with defaults.
+flags.wait_ready(5.0)
+
 CUSTOMERS: dict[str, dict[str, Any]] = {
     "ada": {"country": "DE", "plan": "pro", "email": "ada@example.org"},
     "kim": {"country": "FR", "plan": "free", "email": "kim@example.org"},
