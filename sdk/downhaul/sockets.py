@@ -102,6 +102,7 @@ class _PlainSocket(_Patient):
             code = self.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR)
         if code:
             raise OSError(code, os.strerror(code))
+        self.settimeout(_SLICE_S)  # TLS refuses to shake hands over a socket that does not wait
 
     def _wait_until_connected(self, seconds: float) -> None:
         if not wait_for_write(self, seconds):

@@ -6,6 +6,7 @@ import contextlib
 import gzip
 import json
 import socket
+import ssl
 import struct
 import threading
 import time
@@ -73,7 +74,8 @@ class HangUp(Exception):  # noqa: N818 -- an order, not an error
 class FakeService:
     """Serves one snapshot on a loopback port, or behaves as `behaviour` says."""
 
-    def __init__(self) -> None:
+    def __init__(self, tls: ssl.SSLContext | None = None) -> None:
+        self._tls = tls
         self.behaviour: Behaviour = serve_well
         self.snapshot = envelope(1, {"new-checkout": flag()})
         self.keys = {KEY}
@@ -81,7 +83,7 @@ class FakeService:
         self.closing = threading.Event()
         self._listener = socket.create_server(("127.0.0.1", 0), backlog=64)
         self.port: int = self._listener.getsockname()[1]
-        self.url = f"http://127.0.0.1:{self.port}"
+        self.url = f"{'https' if tls else 'http'}://127.0.0.1:{self.port}"
         self._open: set[socket.socket] = set()
         threading.Thread(target=self._accept, daemon=True).start()
 
@@ -108,6 +110,10 @@ class FakeService:
 
     def _converse(self, connection: socket.socket) -> None:
         with contextlib.suppress(OSError, HangUp):
+            if self._tls:
+                self._open.discard(connection)
+                connection = self._tls.wrap_socket(connection, server_side=True)
+                self._open.add(connection)
             for request in _requests(connection):
                 self.requests.append(request)
                 self.behaviour(self, connection, request)

@@ -1,0 +1,93 @@
+"""Over TLS the client makes the same promises: of trust, and of time."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import ssl
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from support.fakeservice import Connect, FakeService, dripping, flag, never, serve_well
+from support.waiting import wait_until
+
+
+@pytest.fixture(scope="module")
+def certificate(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
+    """A certificate for 127.0.0.1 that vouches for itself, and its key."""
+    if not shutil.which("openssl"):
+        if os.environ.get("CI"):
+            pytest.fail("NO OPENSSL: this test needs the openssl command")
+        pytest.skip("NO OPENSSL: this test needs the openssl command")
+    folder = tmp_path_factory.mktemp("tls")
+    names = ["-subj", "/CN=127.0.0.1", "-addext", "subjectAltName=IP:127.0.0.1"]
+    files = ["-keyout", str(folder / "key.pem"), "-out", str(folder / "certificate.pem")]
+    command = ["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "2", *names, *files]
+    subprocess.run(command, check=True, capture_output=True, timeout=60)
+    return folder / "certificate.pem", folder / "key.pem"
+
+
+@pytest.fixture
+def service(certificate: tuple[Path, Path]) -> Iterator[FakeService]:
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(*certificate)
+    made = FakeService(context)
+    yield made
+    made.close()
+
+
+@pytest.fixture
+def trusted(certificate: tuple[Path, Path], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("REQUESTS_CA_BUNDLE", str(certificate[0]))
+
+
+@pytest.mark.usefixtures("trusted")
+def test_a_trusted_service_is_followed(service: FakeService, connect: Connect) -> None:
+    client = connect(timeout=10)
+    assert client.wait_ready(10) and client.enabled("new-checkout")
+    service.publish(2, {"new-checkout": flag(on=False)})
+    wait_until(lambda: not client.enabled("new-checkout"), "the change is in force")
+    wait_until(lambda: len(service.requests) >= 4, "it polls on")
+    assert client.status().last_error is None
+
+
+def test_an_untrusted_service_is_not_asked(service: FakeService, connect: Connect) -> None:
+    client = connect(timeout=10)
+    wait_until(lambda: client.status().last_error, "the trouble is told")
+    assert "certificate is not trusted" in str(client.status().last_error)
+    assert service.requests == []
+
+
+@pytest.mark.usefixtures("trusted")
+@pytest.mark.parametrize("behaviour", [never, dripping])
+def test_time_is_bounded(behaviour: object, service: FakeService, connect: Connect) -> None:
+    client = connect(timeout=2)
+    assert client.wait_ready(10)
+    service.behaviour = behaviour  # type: ignore[assignment]
+    wait_until(lambda: client.status().last_error, "the trouble is told")
+    assert "in time" in str(client.status().last_error)
+    service.behaviour = serve_well
+    wait_until(lambda: client.status().state == "ready", "it follows again")
+
+
+def test_a_handshake_that_never_ends_is_bounded(connect: Connect) -> None:
+    plain = FakeService()
+    plain.behaviour = never
+    try:
+        client = connect(url=plain.url.replace("http:", "https:"), timeout=1)
+        wait_until(lambda: client.status().last_error, "the trouble is told", 10)
+    finally:
+        plain.close()
+
+
+def test_a_service_that_speaks_plain_http_is_told(connect: Connect) -> None:
+    plain = FakeService()
+    try:
+        client = connect(url=plain.url.replace("http:", "https:"), timeout=5)
+        plain.behaviour = serve_well
+        wait_until(lambda: client.status().last_error, "the trouble is told", 10)
+        assert client.status().state == "offline"
+    finally:
+        plain.close()
