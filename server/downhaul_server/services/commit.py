@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import itertools
 import json
 import random
 import time
@@ -98,34 +99,42 @@ class Committer:
         if first := self._recall(operation, fingerprint):
             return Outcome(first)
         deadline = time.monotonic() + patience
-        attempt = 0
-        caught_up = False
+        pauses = itertools.count()
         while True:
-            view = self.view
             try:
-                made = plan(view)
+                made, view = self._planned(plan)
             except ServiceError:
-                # Perhaps refused only because this process lags behind another one that has just written.
-                if not caught_up and self._lags(view):
-                    caught_up = True
-                    continue
                 if first := self._recall(operation, fingerprint):
                     return Outcome(first)
                 raise
             if not made.writes:
-                if not caught_up and self._was_behind(view):
-                    caught_up = True
-                    continue
                 return Outcome(None, made, view)
             try:
                 committed = self._commit(actor, made, view, operation, fingerprint)
             except (Conflict, Stale) as error:
                 if time.monotonic() > deadline:
                     raise Unavailable("others are changing the same too fast; try again") from error
-                self._catch_up(error, attempt)
-                attempt += 1
-                continue
-            return Outcome(committed) if committed.replayed else Outcome(committed, made, view)
+                self._catch_up(error, next(pauses))
+            else:
+                return Outcome(committed) if committed.replayed else Outcome(committed, made, view)
+
+    def _planned(self, plan: Callable[[View], Plan]) -> tuple[Plan, View]:
+        """The plan, and what it was made with. Raises what `plan` raises.
+
+        That something is refused, or is as wanted already, is believed only of the newest: this process may lag behind
+        another one that has just written.
+        """
+        view = self.view
+        try:
+            made = plan(view)
+        except ServiceError:
+            if not self._lags(view):
+                raise
+        else:
+            if made.writes or not self._was_behind(view):
+                return made, view
+        view = self.view
+        return plan(view), view
 
     def written(self, outcome: Outcome, address: str) -> Written:
         """The document at `address` after the outcome; for a repeated request, as it was after the first.
@@ -136,9 +145,11 @@ class Committer:
         if plan is None or view is None:
             return self._written_before(committed.revision if committed else 0, address)
         standing = view.get(address)
-        if committed is None:
-            return Written(standing.body, standing.version) if standing else Written({}, 0)
-        return Written(plan.writes[address] or {}, committed.revision, created=standing is None)
+        if committed is not None:
+            return Written(plan.writes[address] or {}, committed.revision, created=standing is None)
+        if standing is None:
+            raise LookupError(f"a plan wrote nothing, and there is nothing at {address}")
+        return Written(standing.body, standing.version)
 
     def _written_before(self, revision: int, address: str) -> Written:
         with store_errors():
@@ -196,11 +207,11 @@ class Committer:
         except Unavailable:
             return False
 
-    def _catch_up(self, error: Conflict | Stale, attempt: int) -> None:
+    def _catch_up(self, error: Conflict | Stale, pauses: int) -> None:
         newer = error.revision if isinstance(error, Stale) else error.current_version
         self._store.wait_for(newer, CATCH_UP_S)
         # A little apart, so that two who collide do not collide again.
-        time.sleep(random.uniform(0, min(LONGEST_PAUSE_S, 0.001 * 2 ** min(attempt, 10))))  # noqa: S311
+        time.sleep(random.uniform(0, min(LONGEST_PAUSE_S, 0.001 * 2 ** min(pauses, 10))))  # noqa: S311
 
 
 def _scoped(actor: Actor, operation: str | None) -> str | None:

@@ -74,7 +74,8 @@ def default_state(flag: Body) -> dict[str, Any]:
 
 def state_of(flag: Body, environment: str) -> dict[str, Any]:
     """A flag's state in an environment; read it only."""
-    return {**default_state(flag), **flag["environments"].get(environment, {})}
+    state: dict[str, Any] | None = flag["environments"].get(environment)
+    return default_state(flag) if state is None else state
 
 
 def with_state(document: Document, environment: str, state: Body) -> dict[str, Any]:

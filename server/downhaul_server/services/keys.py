@@ -95,7 +95,8 @@ class Keys:
         document = self._find(token) if tokens.is_whole(token) else None
         if document is None:
             raise Unauthenticated("the token is not known here")
-        if (document.body.get("expires") or "9") <= now():
+        expires = document.body.get("expires")
+        if expires is not None and expires <= now():
             raise Unauthenticated("the token has expired")
         return _holder(document, token)
 
@@ -123,7 +124,7 @@ def excess(actor: Actor, key: Body) -> str | None:
             return f"the token of {actor.name} does not reach all of the key's {kind}"
     if key["kind"] == "api" and not ROLES[actor.role] >= ROLES[key["role"]]:
         return f"the role {actor.role} of {actor.name} is less than {key['role']}"
-    if key["kind"] == "api" and actor.expires and (key["expires"] or "9") > actor.expires:
+    if key["kind"] == "api" and actor.expires and (key["expires"] is None or key["expires"] > actor.expires):
         return f"the token of {actor.name} expires before the key would"
     return None
 
