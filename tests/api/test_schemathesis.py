@@ -22,7 +22,7 @@ LONG = 20
 CONFIG = {
     "generation": {"deterministic": True, "max-examples": EXAMPLES, "database": "none"},
     "checks": {
-        # What is well-formed may still make no sense (a rule for a variant that is not there is 422), or be out of reach.
+        # What is well-formed may still make no sense (a rule for a variant that is not there), or be out of reach.
         "positive_data_acceptance": {"expected-statuses": ["2xx", 304, 403, 404, 409, 412, 422]},
         "negative_data_rejection": {"expected-statuses": [400, 401, 404, 405, 409, 412, 413, 415, 422]},
     },

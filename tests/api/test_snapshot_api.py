@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 
 import pytest
+from downhaul_server.api.polls import Polls
 from support.api import FLAG, STATE, Client, problem
 
 SNAPSHOT = "/sdk/v1/snapshot?service=checkout"
@@ -75,3 +76,31 @@ def test_a_304_is_logged_at_debug_only(client: Client, capfd: pytest.CaptureFixt
     client.get(SNAPSHOT, by="sdk", if_none_match=etag)
     lines = [json.loads(line) for line in capfd.readouterr().err.splitlines() if "snapshot" in line]
     assert [line["status"] for line in lines] == [200]
+
+
+class TestTheShortWay:
+    """A poll that brings nothing new does not go through Flask."""
+
+    def test_it_ends_like_the_long_one(self, client: Client) -> None:
+        etag = client.get(SNAPSHOT, by="sdk").headers["ETag"]
+        short = client.get(SNAPSHOT, by="sdk", if_none_match=etag, x_request_id="same")
+        assert isinstance(client.app.wsgi_app, Polls)
+        client.app.wsgi_app = client.app.wsgi_app._app
+        long = client.get(SNAPSHOT, by="sdk", if_none_match=etag, x_request_id="same")
+        assert (short.status, sorted(short.headers)) == (long.status, sorted(long.headers))
+
+    def test_it_lets_nobody_in(self, client: Client) -> None:
+        etag = client.get(SNAPSHOT, by="sdk").headers["ETag"]
+        assert problem(client.get(SNAPSHOT, by=None, if_none_match=etag)) == (401, "unauthenticated")
+        assert problem(client.get(SNAPSHOT, by="editor", if_none_match=etag)) == (403, "forbidden")
+        elsewhere = "/sdk/v1/snapshot?service=payments"
+        assert problem(client.get(elsewhere, by="sdk", if_none_match=etag)) == (403, "forbidden")
+        (key,) = client.get("/api/v1/keys?kind=sdk").json["items"]
+        client.delete(f"/api/v1/keys/{key['id']}")
+        assert problem(client.get(SNAPSHOT, by="sdk", if_none_match=etag)) == (401, "unauthenticated")
+
+    def test_other_methods_and_queries_take_the_long_one(self, client: Client) -> None:
+        etag = client.get(SNAPSHOT, by="sdk").headers["ETag"]
+        assert client.call("HEAD", SNAPSHOT, by="sdk", if_none_match=etag).status_code == 304
+        assert client.post(SNAPSHOT, by="sdk", if_none_match=etag).status_code == 405
+        assert client.get(f"{SNAPSHOT}&x=1", by="sdk", if_none_match=etag).status_code == 422

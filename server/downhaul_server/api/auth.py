@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from functools import wraps
 from typing import Any, TypeVar
 
@@ -56,10 +56,16 @@ def declare(view: V, kind: str) -> V:
     return view
 
 
+def bearer(environ: Mapping[str, Any]) -> str | None:
+    """The token that a WSGI request came with."""
+    scheme, _, token = environ.get("HTTP_AUTHORIZATION", "").partition(" ")
+    return token.strip() or None if scheme.lower() == "bearer" else None
+
+
 def _holder() -> Actor | SdkKey:
-    scheme, _, token = request.environ.get("HTTP_AUTHORIZATION", "").partition(" ")
-    if scheme.lower() != "bearer" or not token.strip():
+    token = bearer(request.environ)
+    if token is None:
         raise Unauthenticated("expected the header `Authorization: Bearer <token>`")
-    holder = services().authenticate(token.strip())
+    holder = services().authenticate(token)
     g.holder = holder
     return holder

@@ -8,6 +8,7 @@ from typing import cast
 from flask import Flask, current_app, g
 
 from downhaul_server.api.metrics import Metrics
+from downhaul_server.api.request_ids import RequestIds
 from downhaul_server.services.container import Services
 from downhaul_server.settings import Settings
 
@@ -21,6 +22,7 @@ class Wiring:
     services: Services
     settings: Settings
     metrics: Metrics
+    request_ids: RequestIds
 
 
 def attach(app: Flask, wiring: Wiring) -> None:

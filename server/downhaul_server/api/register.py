@@ -8,6 +8,8 @@ from downhaul_server.api import context, docs, errors, probes, requests, sdk
 from downhaul_server.api.context import Wiring
 from downhaul_server.api.metrics import Metrics
 from downhaul_server.api.openapi import Api
+from downhaul_server.api.polls import Polls
+from downhaul_server.api.request_ids import RequestIds
 from downhaul_server.api.v1 import catalog, flags, keys, kill, segments, status
 from downhaul_server.services.container import Services
 from downhaul_server.settings import Settings
@@ -26,7 +28,7 @@ BLUEPRINTS = (
 
 def register(app: Flask, services: Services, settings: Settings) -> None:
     """Routes, errors, hooks and the document."""
-    wiring = Wiring(services, settings, Metrics(services.health))
+    wiring = Wiring(services, settings, Metrics(services.health), RequestIds())
     context.attach(app, wiring)
     requests.register(app, wiring)
     errors.register(app)
@@ -34,3 +36,5 @@ def register(app: Flask, services: Services, settings: Settings) -> None:
     for blueprint in BLUEPRINTS:
         api.register_blueprint(blueprint)
     app.register_blueprint(docs.create_blueprint(api))
+    if settings.log_level != "debug":  # where every poll has its line in the log, every poll goes the whole way
+        app.wsgi_app = Polls(app.wsgi_app, wiring)  # type: ignore[method-assign]

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import re
-import secrets
 from time import perf_counter
+from types import MappingProxyType
 from typing import Any
 
 import structlog
@@ -15,36 +14,37 @@ from downhaul_server.services.actors import Actor, SdkKey
 
 log = structlog.get_logger("downhaul_server.access")
 
-SANE_ID = re.compile(r"[A-Za-z0-9._:/+=@-]{1,128}")
-CONTENT_SECURITY = "default-src 'none'; frame-ancestors 'none'"
+EVERY_ANSWER = MappingProxyType({"X-Content-Type-Options": "nosniff"})
+UNLESS_SAID = MappingProxyType(
+    {
+        "Content-Security-Policy": "default-src 'none'; frame-ancestors 'none'",
+        "Cache-Control": "no-store",
+        "Referrer-Policy": "no-referrer",
+    }
+)
+"""Headers of answers with a body, where the view has not set them."""
 
 
 def register(app: Flask, wiring: Wiring) -> None:
-    """Hook into the app. The hooks run for every poll, so they do little."""
+    """Hook into the app."""
     answered = wiring.metrics.answered
-    debug = wiring.settings.log_level == "debug"
+    ids = wiring.request_ids
 
     def begin() -> None:
         g.began = perf_counter()
-        given = request.environ.get("HTTP_X_REQUEST_ID")
-        g.request_id = given if given and SANE_ID.fullmatch(given) else secrets.token_hex(8)
+        g.request_id = ids.of(request.environ)
 
     def finish(response: Response) -> Response:
         seconds = perf_counter() - g.began
-        headers = response.headers
-        headers["X-Request-Id"] = g.request_id
-        headers["X-Content-Type-Options"] = "nosniff"
+        response.headers["X-Request-Id"] = g.request_id
+        response.headers.update(EVERY_ANSWER)
         if response.status_code != 304:
-            headers.setdefault("Content-Security-Policy", CONTENT_SECURITY)
-            headers.setdefault("Cache-Control", "no-store")
-            headers["Referrer-Policy"] = "no-referrer"
+            for name, value in UNLESS_SAID.items():
+                response.headers.setdefault(name, value)
         rule = request.url_rule
         answered(rule.rule if rule else None, request.method, response.status_code, seconds)
         # A fleet asks many times a second whether anything is new; that nothing is, is worth no line.
-        if response.status_code != 304:
-            log.info("request", **_line(response, seconds))
-        elif debug:
-            log.debug("request", **_line(response, seconds))
+        (log.debug if response.status_code == 304 else log.info)("request", **_line(response, seconds))
         return response
 
     app.before_request(begin)

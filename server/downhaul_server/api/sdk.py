@@ -15,12 +15,12 @@ from downhaul_server.services.actors import SdkKey
 
 blueprint = Blueprint("instances", __name__, description="What the SDK reads, with an SDK key.")
 
-VARY = "Authorization"
+SNAPSHOT = "/sdk/v1/snapshot"
 SCHEMA = SnapshotQuery()
 ETAG = {"description": "`epoch:revision`, in quotes: a strong validator.", "schema": {"type": "string"}}
 
 
-@blueprint.operation("GET", "/sdk/v1/snapshot", versioned=True, problems=(404,))
+@blueprint.operation("GET", SNAPSHOT, versioned=True, problems=(404,))
 @instances
 @only_documents(blueprint.query(SnapshotQuery))
 @blueprint.answers(200, SnapshotSchema, headers={"ETag": ETAG})
@@ -32,12 +32,17 @@ def get_snapshot(key: SdkKey) -> Response:
     """
     room = wiring()
     snapshot = room.services.snapshots.get(key, _service(request.query_string))
-    headers = {"ETag": snapshot.etag, "Cache-Control": PRIVATE, "Vary": VARY}
+    headers = snapshot_headers(snapshot.etag)
     if none_match(request.environ.get("HTTP_IF_NONE_MATCH"), snapshot.etag):
         room.metrics.polled(304)
         return Response(status=304, headers=headers)
     room.metrics.polled(200)
     return Response(snapshot.body, headers=headers, content_type="application/json")
+
+
+def snapshot_headers(etag: str) -> dict[str, str]:
+    """What 200 and 304 say alike."""
+    return {"ETag": etag, "Cache-Control": PRIVATE, "Vary": "Authorization"}
 
 
 @lru_cache(maxsize=1024)
