@@ -94,7 +94,8 @@ class Client:
     def explain(self, flag: str, /, default: Any = None, **context: Any) -> Explanation:
         """The value of `flag` for `context`, why it is so, and every step that led there. Counts nothing."""
         found = self._worker.found
-        compiled = self._compiled or self._compile(found)
+        with forks.guard():  # it may load the engine
+            compiled = self._compiled or self._compile(found)
         result = compiled.explain(flag, {**(ambient() or {}), **context}, default)
         return Explanation(
             flag,

@@ -110,10 +110,10 @@ class _PlainSocket(_Patient):
 
 
 class _TLSSocket(_Patient, ssl.SSLSocket):
-    def do_handshake(self, block: bool = False) -> None:
+    def do_handshake(self, *args: Any) -> None:  # without arguments, where gevent has patched it
         def attempt(seconds: float) -> None:
             self.settimeout(seconds)
-            super(_TLSSocket, self).do_handshake(block)
+            super(_TLSSocket, self).do_handshake(*args)
 
         self.patience.wait(self.patience.limits.connect, "the TLS handshake", attempt)
 

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 from downhaul.client import Client
 from support.fakeservice import KEY, SERVICE, Connect, FakeService
+from support.tls import Certificate, make_certificate
 
 
 @pytest.fixture
@@ -15,6 +16,11 @@ def service() -> Iterator[FakeService]:
     made = FakeService()
     yield made
     made.close()
+
+
+@pytest.fixture(scope="session")
+def certificate(tmp_path_factory: pytest.TempPathFactory) -> Certificate:
+    return make_certificate(tmp_path_factory.mktemp("tls"))
 
 
 @pytest.fixture

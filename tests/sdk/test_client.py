@@ -10,7 +10,7 @@ import time
 
 import pytest
 from downhaul.client import Client
-from downhaul.settings import SettingsError
+from downhaul.settings import Settings, SettingsError
 from support.fakeservice import KEY, SERVICE, Connect, FakeService, flag, never
 from support.waiting import wait_until
 
@@ -35,7 +35,7 @@ class TestReadiness:
 
     def test_of_a_client_that_was_not_started_starts_it(self, service: FakeService) -> None:
         client = Client()
-        settings = Client(url=service.url, key=KEY, service=SERVICE)._settings
+        settings = Settings.from_arguments({"url": service.url, "key": KEY, "service": SERVICE})
         client.use(settings, start=False)
         assert client.status().state == "offline" and client.status().link == "none"
         assert client.wait_ready(10) is True

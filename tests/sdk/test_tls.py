@@ -2,45 +2,24 @@
 
 from __future__ import annotations
 
-import os
-import shutil
-import ssl
-import subprocess
 from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
 from support.fakeservice import Connect, FakeService, dripping, flag, never, serve_well
+from support.tls import Certificate, server_context
 from support.waiting import wait_until
 
 
-@pytest.fixture(scope="module")
-def certificate(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
-    """A certificate for 127.0.0.1 that vouches for itself, and its key."""
-    if not shutil.which("openssl"):
-        if os.environ.get("CI"):
-            pytest.fail("NO OPENSSL: this test needs the openssl command")
-        pytest.skip("NO OPENSSL: this test needs the openssl command")
-    folder = tmp_path_factory.mktemp("tls")
-    names = ["-subj", "/CN=127.0.0.1", "-addext", "subjectAltName=IP:127.0.0.1"]
-    files = ["-keyout", str(folder / "key.pem"), "-out", str(folder / "certificate.pem")]
-    command = ["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "2", *names, *files]
-    subprocess.run(command, check=True, capture_output=True, timeout=60)
-    return folder / "certificate.pem", folder / "key.pem"
-
-
 @pytest.fixture
-def service(certificate: tuple[Path, Path]) -> Iterator[FakeService]:
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    context.load_cert_chain(*certificate)
-    made = FakeService(context)
+def service(certificate: Certificate) -> Iterator[FakeService]:
+    made = FakeService(server_context(certificate))
     yield made
     made.close()
 
 
 @pytest.fixture
-def trusted(certificate: tuple[Path, Path], monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("REQUESTS_CA_BUNDLE", str(certificate[0]))
+def trusted(certificate: Certificate, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("REQUESTS_CA_BUNDLE", str(certificate.path))
 
 
 @pytest.mark.usefixtures("trusted")

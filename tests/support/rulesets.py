@@ -66,4 +66,10 @@ def evaluate(
 
 
 def answer(found: Outcome | Evaluation) -> tuple[Any, ...]:
-    return found.value, found.variant, str(found.reason), found.rule, str(found.error_code) if found.error_code else None
+    return (
+        found.value,
+        found.variant,
+        str(found.reason),
+        found.rule,
+        str(found.error_code) if found.error_code else None,
+    )
