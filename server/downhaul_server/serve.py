@@ -76,8 +76,10 @@ class Worker(GeventWorker):  # type: ignore[misc]
         super().handle_exit(number, frame)
         gevent.spawn(self._hang_up)
 
-    def handle_error(self, request: Any, client: socket.socket, address: Any, error: Exception) -> None:
+    def handle_error(self, request: Any, client: socket.socket, address: Any, error: BaseException) -> None:
         """What could not be read as a request, or failed outside of the application."""
+        if isinstance(error, gevent.GreenletExit):
+            return  # We hung up on an idle client.
         if not isinstance(error, ParseException):
             super().handle_error(request, client, address, error)
             return

@@ -83,6 +83,7 @@ def test_a_signal_ends_everything_within_seconds(server: Server) -> None:
         assert server.stop() == 0
         assert time.monotonic() - began < STOP_S
     assert not server.processes()
+    assert "Traceback" not in server.output and '"error"' not in server.output
 
 
 def test_a_client_that_never_finishes_its_request_does_not_hold_up_the_end(server: Server) -> None:
