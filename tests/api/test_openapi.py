@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import html
+import json
 import re
 from html.parser import HTMLParser
 from typing import Any
@@ -47,6 +49,14 @@ def test_every_operation_says_what_it_is_and_who_may_call_it(client: Client) -> 
             assert operation["security"] in ([{"token": []}], [{"sdk_key": []}], [])
             assert ("401" in operation["responses"]) == bool(operation["security"])
     assert len(names) == len(set(names))
+
+
+def test_the_pages_examples_have_all_that_a_body_needs(client: Client) -> None:
+    page = html.unescape(client.get("/api/v1/docs", by=None).text)
+    bodies = [json.loads(body) for body in re.findall(r"-d '([^']+)'", page)]
+    assert {"key": "my-key", "type": "boolean"} in bodies
+    assert {"key": "my-key", "when": {"segment": "my-segment"}} in bodies
+    assert client.post("/api/v1/services", {"key": "my-key"}).status_code == 201
 
 
 def test_conditions_are_recursive_in_it(client: Client) -> None:

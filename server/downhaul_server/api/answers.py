@@ -43,7 +43,7 @@ def document_answer(document: Document, *, created: bool = False, part: tuple[st
     etag = f'"{document["version"]}"'
     if request.method in ("GET", "HEAD") and none_match(request.headers.get("If-None-Match"), etag):
         return not_modified(etag)
-    headers = {"ETag": etag, "Cache-Control": PRIVATE}
+    headers = _validators(etag)
     if created:
         headers["Location"] = request.path if request.method == "PUT" else f"{request.path}/{document['key']}"
     return json_answer(shown, 201 if created else 200, headers)
@@ -51,7 +51,12 @@ def document_answer(document: Document, *, created: bool = False, part: tuple[st
 
 def not_modified(etag: str) -> Response:
     """304: what the client has is the newest."""
-    return Response(status=304, headers={"ETag": etag, "Cache-Control": PRIVATE})
+    return Response(status=304, headers=_validators(etag))
+
+
+def _validators(etag: str) -> dict[str, str]:
+    # What a token may see of a document depends on its scope.
+    return {"ETag": etag, "Cache-Control": PRIVATE, "Vary": "Authorization"}
 
 
 def no_content() -> Response:

@@ -77,7 +77,7 @@ def _operation(
             status: {"description": answer["description"], "type": _type(_content(answer))}
             for status, answer in sorted(responses.items())
         },
-        "curl": _curl(path, method, operation),
+        "curl": _curl(path, method, operation, document),
     }
 
 
@@ -86,21 +86,34 @@ def _parameter(parameter: dict[str, Any]) -> dict[str, Any]:
     return parameter | {"type": _type(schema), "rules": _rules(schema)}
 
 
-def _curl(path: str, method: str, operation: dict[str, Any]) -> str:
-    parts = ["curl -sS"]
-    if method != "get":
-        parts.append(f"-X {method.upper()}")
-    if operation["security"]:
-        token = "DOWNHAUL_KEY" if "sdk_key" in operation["security"][0] else "DOWNHAUL_TOKEN"
-        parts.append(f'-H "Authorization: Bearer ${token}"')
-    if "requestBody" in operation:
-        parts.append("-H 'Content-Type: application/json' -d @body.json")
+def _curl(path: str, method: str, operation: dict[str, Any], document: dict[str, Any]) -> str:
     needed = [
         f"{given['name']}={{{given['name']}}}"
         for given in operation.get("parameters", [])
         if given.get("in") == "query" and given.get("required")
     ]
-    return " ".join(parts) + f' "$DOWNHAUL_URL{path}{"?" if needed else ""}{"&".join(needed)}"'
+    lines = [f'curl -sS -X {method.upper()} "$DOWNHAUL_URL{path}{"?" if needed else ""}{"&".join(needed)}"']
+    if operation["security"]:
+        token = "DOWNHAUL_KEY" if "sdk_key" in operation["security"][0] else "DOWNHAUL_TOKEN"
+        lines.append(f'-H "Authorization: Bearer ${token}"')
+    body = operation.get("requestBody", {})
+    if body.get("required"):
+        example = json.dumps(_example(body["content"]["application/json"]["schema"], document))
+        lines.append(f"-H 'Content-Type: application/json' -d '{example}'")
+    return " \\\n  ".join(lines)
+
+
+def _example(schema: dict[str, Any], document: dict[str, Any], name: str = "") -> Any:
+    """The least that a body must have."""
+    schema = _resolved(schema, document)
+    if "oneOf" in schema:
+        return _example(schema["oneOf"][-1], document)
+    if "enum" in schema:
+        return schema["enum"][0]
+    members = schema.get("properties", {})
+    if "properties" in schema:
+        return {member: _example(members[member], document, member) for member in schema.get("required", [])}
+    return f"my-{name}"
 
 
 def _schema(schema: dict[str, Any], document: dict[str, Any]) -> dict[str, Any]:
