@@ -227,3 +227,12 @@ def test_trouble_is_logged_once_for_each_cause_until_it_is_over(
         service.behaviour = serve_well
         assert client.wait_ready(10.0)
     assert "answers again" in caplog.text
+
+
+def test_a_proxy_of_the_environment_is_used(
+    service: FakeService, connect: Connect, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HTTP_PROXY", service.url)
+    client = connect(url="http://flags.example")
+    assert client.wait_ready(10)
+    assert service.requests[0].target == "http://flags.example/sdk/v1/snapshot?service=checkout"
