@@ -15,6 +15,9 @@ _ambient: ContextVar[dict[str, Any] | None] = ContextVar("downhaul_context", def
 #: The attributes around the caller, or None: a bound C method, because the hot path calls it. Never change the result.
 ambient = _ambient.get
 
+#: Not empty from the first block on: until then no call needs to look for a block around it.
+entered: list[bool] = []
+
 
 class context:  # noqa: N801 -- reads as a statement: `with flags.context(user=user_id):`
     """Add attributes to every evaluation inside the block: `with flags.context(user=user_id, tenant=tenant): ...`.
@@ -29,6 +32,8 @@ class context:  # noqa: N801 -- reads as a statement: `with flags.context(user=u
         self._entered: list[tuple[Token[dict[str, Any] | None], dict[str, Any] | None]] = []
 
     def __enter__(self) -> None:
+        if not entered:
+            entered.append(True)
         around = _ambient.get()
         self._entered.append((_ambient.set({**(around or {}), **self._attributes}), around))
 

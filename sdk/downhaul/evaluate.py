@@ -1,7 +1,7 @@
 """The two calls that a program makes on every request: as few steps as Python allows, and nothing that can raise.
 
 They read tables by flag, each entry a tuple `(counter, value, run)`. Where the answer depends on nothing that the
-caller says, `counter` and `value` are the whole answer; otherwise `counter` is None and `run(context)` finds it.
+caller says, `counter` and `value` are the whole answer; otherwise `counter` is None and `run(context)` finds both.
 """
 
 from __future__ import annotations
@@ -9,18 +9,9 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any, Protocol, cast
 
-from downhaul.context import ambient
+from downhaul.context import ambient, entered
 
-
-class Answer(Protocol):
-    """What `run` returns: the engine's `Outcome`, one object for each distinct answer of a flag."""
-
-    @property
-    def value(self) -> Any: ...
-    @property
-    def counter(self) -> Iterator[int]: ...
-
-
+Answer = tuple[Iterator[int], Any, object]
 Run = Callable[[Mapping[str, Any]], Answer]
 Entry = tuple[Iterator[int] | None, Any, Run | None]
 Table = dict[str, Entry]
@@ -62,13 +53,10 @@ def bind(missed: Callable[[object, bool, Exception], None]) -> tuple[Enabled, Va
         """
         try:
             counter, found, run = booleans[flag]
-            if counter:
-                next(counter)
-                return found  # type: ignore[no-any-return]
-            around = ambient()
-            answer = run(context if around is None else {**around, **context})  # type: ignore[misc]
-            next(answer.counter)
-            return answer.value  # type: ignore[no-any-return]
+            if counter is None:
+                counter, found, _ = run({**(ambient() or {}), **context} if entered else context)  # type: ignore[misc]
+            next(counter)
+            return found  # type: ignore[no-any-return]
         except Exception as error:  # noqa: BLE001 -- no fault of ours and no argument may break the caller
             try:  # noqa: SIM105 -- `suppress` would itself raise where the stack is full
                 missed(flag, True, error)
@@ -84,13 +72,9 @@ def bind(missed: Callable[[object, bool, Exception], None]) -> tuple[Enabled, Va
         """
         try:
             counter, found, run = every[flag]
-            if counter:
-                next(counter)
-            else:
-                around = ambient()
-                answer = run(context if around is None else {**around, **context})  # type: ignore[misc]
-                next(answer.counter)
-                found = answer.value
+            if counter is None:
+                counter, found, _ = run({**(ambient() or {}), **context} if entered else context)  # type: ignore[misc]
+            next(counter)
             return copied(found) if found.__class__ in _CONTAINERS else found
         except Exception as error:  # noqa: BLE001 -- as above
             try:  # noqa: SIM105 -- as above

@@ -32,7 +32,7 @@ class Compiled:
     def tables(self) -> tuple[Table, Table]:
         """The table of the boolean flags, and that of all."""
         every: Table = {
-            name: (None, None, each.evaluate)
+            name: (None, None, each.run)
             if each.constant is None
             else (each.constant.counter, each.constant.value, None)
             for name, each in self.evaluators.items()

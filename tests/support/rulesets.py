@@ -59,8 +59,7 @@ def evaluate(
     if evaluator is None:
         assert str(explained.error_code) == "FLAG_NOT_FOUND"
         return answer(explained)
-    outcome = evaluator.constant if evaluator.evaluate is None else evaluator.evaluate(context)
-    assert outcome is not None
+    outcome = evaluator.evaluate(context)
     assert answer(outcome) == answer(explained)
     return answer(outcome)
 

@@ -10,25 +10,32 @@ from typing import Any
 import mmh3
 
 from downhaul.engine.bucketing import hash_of, thresholds, unit_text
-from downhaul.engine.evaluation import ErrorCode, Outcome, Reason
+from downhaul.engine.evaluation import Answer, ErrorCode, Outcome, Reason
 from downhaul.engine.model import Flag, One, Requirement, Rule, Split
 from downhaul.engine.predicates import Expression, Predicates
 from downhaul.engine.source import Source
 
-Decide = Callable[[Mapping[str, Any]], Outcome]
+Run = Callable[[Mapping[str, Any]], Answer]
 
 
 @dataclass(frozen=True, slots=True)
 class Evaluator:
-    """One flag, ready to run: either `constant` is the answer for every context, or `evaluate(context)` finds it."""
+    """One flag, ready to run: `constant` is the outcome for every context, or `run(context)` finds the answer."""
 
     name: str
     type: str
     """`boolean`, `string`, `number` or `json`: that of the value, so of an overriding value where there is one."""
     constant: Outcome | None
-    evaluate: Decide | None
+    run: Run | None
     outcomes: tuple[Outcome, ...]
-    """All answers that it can give, for whoever reads the counters."""
+    """All that it can have, for whoever reads the counters."""
+
+    def evaluate(self, context: Mapping[str, Any]) -> Outcome:
+        """The outcome for this context. Counts nothing, and never raises for what a context holds."""
+        if self.run is not None:
+            return self.run(context)[2]
+        assert self.constant is not None  # noqa: S101 -- one of the two is always there
+        return self.constant
 
 
 class Ladder:
@@ -48,8 +55,8 @@ class Ladder:
 
     def evaluator(self) -> Evaluator:
         constant = self._constant()
-        evaluate = None if constant else self._source.function()
-        return Evaluator(self._flag.name, self._definition.type, constant, evaluate, tuple(self._outcomes.values()))
+        run = None if constant else self._source.function()
+        return Evaluator(self._flag.name, self._definition.type, constant, run, tuple(self._outcomes.values()))
 
     def _constant(self) -> Outcome | None:
         """The answer, if there is but one; else None, and the source is written."""
@@ -71,10 +78,10 @@ class Ladder:
         other = self._others.get(required.flag)
         if other is None or (other.constant is not None and other.constant.variant not in required.variants):
             return self._off(Reason.PREREQUISITE_FAILED)
-        if other.evaluate is not None:
-            decide, wanted = self._source.constant(other.evaluate), self._source.constant(frozenset(required.variants))
-            failed = self._source.constant(self._off(Reason.PREREQUISITE_FAILED))
-            self._line(f"if {decide}(c).variant not in {wanted}: return {failed}")
+        if other.run is not None:
+            run, wanted = self._source.constant(other.run), self._source.constant(frozenset(required.variants))
+            failed = self._answer(self._off(Reason.PREREQUISITE_FAILED))
+            self._line(f"if {run}(c)[2].variant not in {wanted}: return {failed}")
         return None
 
     def _write_rule(self, rule: Rule, when: Expression) -> Outcome | None:
@@ -92,7 +99,7 @@ class Ladder:
         if when is not True:
             self._line(f"if {when}:")
         if served:
-            self._line(f"return {self._source.constant(served)}", 1)
+            self._line(f"return {self._answer(served)}", 1)
         elif isinstance(rule.serve, Split):
             self._write_split(rule.serve, rule, 0 if when is True else 1)
         return None
@@ -112,28 +119,30 @@ class Ladder:
         """The last line. Where it is the only one, it is the answer."""
         if not self._written:
             return last
-        self._line(f"return {self._source.constant(last)}")
+        self._line(f"return {self._answer(last)}")
         return None
 
     def _write_split(self, split: Split, rule: Rule | None, indent: int) -> None:
-        """Lines that return the share of the context's unit, and go on if there is no unit."""
+        """Lines that return the share of the context's unit, and go on if there is none. A plain text comes first."""
         constant = self._source.constant
-        salted, slow = f"{constant(self._salt)} + u", constant(hash_of)
-        by = constant(split.by)
-        self._line(f"u = c[{by}] if {by} in c else None", indent)
-        self._line("if u.__class__ is not str:", indent)
-        self._line(f"u = {constant(unit_text)}(u)", indent + 1)
-        self._line("if u is not None:", indent)
-        self._line("try:", indent + 1)
-        self._line(f"h = {constant(mmh3.mmh3_32_uintdigest)}(({salted}).encode())", indent + 2)
-        self._line("except UnicodeEncodeError:", indent + 1)
-        self._line(f"h = {slow}({salted})", indent + 2)
-        self._line(f"return {self._share(split, rule)}", indent + 1)
+        by, salt, share = constant(split.by), constant(self._salt), self._share(split, rule)
+        digest, slow = constant(mmh3.mmh3_32_uintdigest), constant(_hash_of_unit)
+        self._line("try:", indent)
+        self._line(f"u = c[{by}]", indent + 1)
+        self._line("if u.__class__ is str:", indent + 1)
+        self._line(f"h = {digest}(({salt} + u).encode())", indent + 2)
+        self._line(f"return {share}", indent + 2)
+        self._line("except (KeyError, UnicodeEncodeError):", indent)
+        self._line("pass", indent + 1)
+        self._line(f"h = {slow}({salt}, c.get({by}))", indent)
+        self._line("if h is not None:", indent)
+        self._line(f"return {share}", indent + 1)
 
     def _share(self, split: Split, rule: Rule | None) -> str:
-        """An expression that finds the outcome of the hash `h`."""
+        """An expression that finds the answer for the hash `h`."""
         constant = self._source.constant
-        answers, bounds = self._shares(split, rule), thresholds(weight for _, weight in split.shares)
+        answers = tuple(self._outcome(variant, Reason.SPLIT, rule).answer for variant, _ in split.shares)
+        bounds = thresholds(weight for _, weight in split.shares)
         if len(answers) == 2:
             return f"{constant(answers[0])} if h < {constant(bounds[0])} else {constant(answers[1])}"
         return f"{constant(answers)}[{constant(bisect_right)}({constant(bounds)}, h)]"
@@ -147,8 +156,8 @@ class Ladder:
         variant, _ = split.shares[bisect_right(bounds, hash_of(self._salt + text))]
         return self._outcome(variant, Reason.SPLIT, rule)
 
-    def _shares(self, split: Split, rule: Rule | None) -> tuple[Outcome, ...]:
-        return tuple(self._outcome(variant, Reason.SPLIT, rule) for variant, _ in split.shares)
+    def _answer(self, outcome: Outcome) -> str:
+        return self._source.constant(outcome.answer)
 
     @property
     def _salt(self) -> str:
@@ -167,3 +176,9 @@ class Ladder:
         if key not in self._outcomes:
             self._outcomes[key] = Outcome(self._definition.variants[variant], variant, reason, name, error_code)
         return self._outcomes[key]
+
+
+def _hash_of_unit(salt: str, unit: Any) -> int | None:
+    """The hash of whatever is no plain text; None for what cannot be split."""
+    text = unit_text(unit)
+    return None if text is None else hash_of(salt + text)

@@ -42,7 +42,9 @@ class Source:
 
 @lru_cache(maxsize=1024)
 def _factory(source: str) -> Callable[..., Any]:
-    namespace: dict[str, Any] = {"__builtins__": {"UnicodeEncodeError": UnicodeEncodeError, "str": str}}
+    namespace: dict[str, Any] = {
+        "__builtins__": {"KeyError": KeyError, "UnicodeEncodeError": UnicodeEncodeError, "str": str}
+    }
     exec(compile(source, "<downhaul flag>", "exec"), namespace)  # noqa: S102 -- the source is ours: see above
     factory: Callable[..., Any] = namespace["make"]
     return factory
