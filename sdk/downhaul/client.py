@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import atexit
-import contextlib
 from collections.abc import Callable, Mapping
 from time import monotonic
 from typing import TYPE_CHECKING, Any, Final, NamedTuple, Unpack
@@ -144,7 +143,7 @@ class Client:
         self._listeners.append(listener)
 
         def remove() -> None:
-            with contextlib.suppress(ValueError):
+            if listener in self._listeners:
                 self._listeners.remove(listener)
 
         return remove
