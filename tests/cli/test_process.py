@@ -59,7 +59,12 @@ def until(condition: Callable[[], bool]) -> None:
 def test_an_interrupt_ends_it_quietly(service: FakeService) -> None:
     service.will_stall()
     process = subprocess.Popen(
-        [*COMMAND, "services", "list"], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+        [*COMMAND, "services", "list"],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        # A shell's background job ignores interrupts, and so would its children: tests may run in one.
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
     )
     until(lambda: bool(service.asked))
 
