@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from downhaul.counters import counted
 from downhaul.engine import change_ruleset, compile_ruleset, explain, recompile
-from support.rulesets import flag, leaf, one, rule, ruleset, split
+from support.rulesets import evaluate, flag, leaf, one, rule, ruleset, split
 
 
 @pytest.mark.parametrize(
@@ -28,6 +28,25 @@ def test_a_flag_that_depends_on_nothing_the_caller_says_is_a_constant(document: 
 
     assert evaluator.run is None
     assert evaluator.constant is not None
+
+
+@pytest.mark.parametrize("count", [31, 32, 33, 64, 200])
+def test_however_many_rules_there_are_the_first_that_matches_wins(count: int) -> None:
+    rules = [
+        rule(leaf("n", "gte", number), split(on=number, off=100_000 - number), str(number)) for number in range(count)
+    ]
+    flags = ruleset(a=flag(rules=rules[::-1], otherwise=one("off")), b=flag(rules=rules[::-1]))
+
+    for asked in (-1, 0, 1, count // 2, count - 1, count):
+        expected = str(min(asked, count - 1)) if asked >= 0 else None
+        assert evaluate(flags, "a", {"n": asked, "user": "u"})[3] == expected
+        assert evaluate(flags, "b", {"n": asked})[2:4] == ("DEFAULT", None)
+
+
+def test_rules_that_never_match_leave_a_constant_however_many_they_are() -> None:
+    never = [rule(leaf("region", "in", "eu"), one("off"))] * 100
+
+    assert compile_ruleset(ruleset(a=flag(rules=never)), {"region": "us"})["a"].run is None
 
 
 def test_an_outcome_counts_and_is_read_without_being_counted() -> None:

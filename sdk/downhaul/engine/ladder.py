@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from bisect import bisect_right
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -16,6 +16,10 @@ from downhaul.engine.predicates import Expression, Predicates
 from downhaul.engine.source import Source
 
 Run = Callable[[Mapping[str, Any]], Answer]
+
+MOST_RULES = 32
+"""In one function. Python takes ever longer for a longer one and lets no other thread run meanwhile; and parts of one
+shape share their code."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,7 +55,6 @@ class Ladder:
         self._others = others
         self._outcomes: dict[tuple[object, ...], Outcome] = {}
         self._source = Source()
-        self._written = False
 
     def evaluator(self) -> Evaluator:
         constant = self._constant()
@@ -67,9 +70,10 @@ class Ladder:
         for required in self._definition.requires:
             if failed := self._write_gate(required):
                 return failed
-        for rule in self._flag.state.rules:
-            when = self._predicates.expression(rule.when, self._source)
-            if when is not False and (last := self._write_rule(rule, when)):
+        rules = self._flag.state.rules
+        write = self._write_rules if len(rules) <= MOST_RULES else self._write_rules_apart
+        for start in range(0, len(rules), MOST_RULES):
+            if last := write(rules[start : start + MOST_RULES]):
                 return self._end(last)
         return self._write_otherwise()
 
@@ -81,7 +85,26 @@ class Ladder:
         if other.run is not None:
             run, wanted = self._source.constant(other.run), self._source.constant(frozenset(required.variants))
             failed = self._answer(self._off(Reason.PREREQUISITE_FAILED))
-            self._line(f"if {run}(c)[2].variant not in {wanted}: return {failed}")
+            self._source.line(f"if {run}(c)[2].variant not in {wanted}: return {failed}")
+        return None
+
+    def _write_rules_apart(self, rules: Sequence[Rule]) -> Outcome | None:
+        """As `_write_rules`, in a function of their own that answers None where no rule matches."""
+        outer, self._source = self._source, Source()
+        last = self._write_rules(rules)
+        part, self._source = self._source, outer
+        if not part.empty:
+            part.line("return None")
+            self._source.line(f"a = {self._source.constant(part.function())}(c)")
+            self._source.line("if a is not None: return a")
+        return last
+
+    def _write_rules(self, rules: Sequence[Rule]) -> Outcome | None:
+        """The lines of these rules; an answer, if one of them matches everybody, and then nothing follows."""
+        for rule in rules:
+            when = self._predicates.expression(rule.when, self._source)
+            if when is not False and (last := self._write_rule(rule, when)):
+                return last
         return None
 
     def _write_rule(self, rule: Rule, when: Expression) -> Outcome | None:
@@ -97,9 +120,9 @@ class Ladder:
         if served and when is True:
             return served
         if when is not True:
-            self._line(f"if {when}:")
+            self._source.line(f"if {when}:")
         if served:
-            self._line(f"return {self._answer(served)}", 1)
+            self._source.line(f"return {self._answer(served)}", 1)
         elif isinstance(rule.serve, Split):
             self._write_split(rule.serve, rule, 0 if when is True else 1)
         return None
@@ -117,9 +140,9 @@ class Ladder:
 
     def _end(self, last: Outcome) -> Outcome | None:
         """The last line. Where it is the only one, it is the answer."""
-        if not self._written:
+        if self._source.empty:
             return last
-        self._line(f"return {self._answer(last)}")
+        self._source.line(f"return {self._answer(last)}")
         return None
 
     def _write_split(self, split: Split, rule: Rule | None, indent: int) -> None:
@@ -127,16 +150,16 @@ class Ladder:
         constant = self._source.constant
         by, salt, share = constant(split.by), constant(self._salt), self._share(split, rule)
         digest, slow = constant(mmh3.mmh3_32_uintdigest), constant(_hash_of_unit)
-        self._line("try:", indent)
-        self._line(f"u = c[{by}]", indent + 1)
-        self._line("if u.__class__ is str:", indent + 1)
-        self._line(f"h = {digest}(({salt} + u).encode())", indent + 2)
-        self._line(f"return {share}", indent + 2)
-        self._line("except (KeyError, UnicodeEncodeError):", indent)
-        self._line("pass", indent + 1)
-        self._line(f"h = {slow}({salt}, c.get({by}))", indent)
-        self._line("if h is not None:", indent)
-        self._line(f"return {share}", indent + 1)
+        self._source.line("try:", indent)
+        self._source.line(f"u = c[{by}]", indent + 1)
+        self._source.line("if u.__class__ is str:", indent + 1)
+        self._source.line(f"h = {digest}(({salt} + u).encode())", indent + 2)
+        self._source.line(f"return {share}", indent + 2)
+        self._source.line("except (KeyError, UnicodeEncodeError):", indent)
+        self._source.line("pass", indent + 1)
+        self._source.line(f"h = {slow}({salt}, c.get({by}))", indent)
+        self._source.line("if h is not None:", indent)
+        self._source.line(f"return {share}", indent + 1)
 
     def _share(self, split: Split, rule: Rule | None) -> str:
         """An expression that finds the answer for the hash `h`."""
@@ -162,10 +185,6 @@ class Ladder:
     @property
     def _salt(self) -> str:
         return f"{self._definition.salt}:"
-
-    def _line(self, text: str, indent: int = 0) -> None:
-        self._written = True
-        self._source.line(text, indent)
 
     def _off(self, reason: Reason, error_code: ErrorCode | None = None) -> Outcome:
         return self._outcome(self._definition.off_variant, reason, None, error_code)

@@ -22,6 +22,11 @@ class Source:
         self._lines: list[str] = []
         self._constants: list[Any] = []
 
+    @property
+    def empty(self) -> bool:
+        """Whether there are no lines yet."""
+        return not self._lines
+
     def constant(self, value: Any) -> str:
         """The name by which the body knows this value."""
         self._constants.append(value)
