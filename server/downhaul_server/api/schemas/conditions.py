@@ -5,36 +5,16 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+from downhaul.engine import MAX_DEPTH
+from downhaul.engine.bucketing import WHOLE
+from downhaul.engine.operators import OPERATORS
 from marshmallow import Schema, ValidationError
 from marshmallow import fields as base
 
 from downhaul_server.api.schemas.fields import Alternatives, Choice, Int, Items, Key, Scalar, Strict, Text
 from downhaul_server.services import names
 
-MAX_DEPTH = 32
 MAX_VALUES = 10_000
-WHOLE = 100_000
-OPERATORS = (
-    "in",
-    "contains",
-    "starts_with",
-    "ends_with",
-    "matches",
-    "gt",
-    "gte",
-    "lt",
-    "lte",
-    "between",
-    "semver_eq",
-    "semver_gt",
-    "semver_gte",
-    "semver_lt",
-    "semver_lte",
-    "before",
-    "after",
-    "cidr",
-    "exists",
-)
 
 
 def _conditions() -> Mapping[str, type[Schema]]:
