@@ -7,7 +7,7 @@ STAMP := $(VENV)/.installed
 export DOWNHAUL_DATA_DIR ?= $(CURDIR)/.data
 
 .DEFAULT_GOAL := help
-.PHONY: help setup redis chromium run test check format lock bench clean
+.PHONY: help setup redis run test check format lock bench clean
 
 help: ## List the targets
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12

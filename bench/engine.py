@@ -26,12 +26,9 @@ sys.path.insert(0, str(HERE))
 import flags as measured  # noqa: E402
 import process  # noqa: E402
 from downhaul.engine import change_ruleset, compile_ruleset, decode_ruleset  # noqa: E402
-from downhaul.evaluate import bind  # noqa: E402
 from downhaul.tables import Compiled  # noqa: E402
+from ours import KNOWN, Work, enabled_over, floor  # noqa: E402
 from timing import nanoseconds  # noqa: E402
-
-KNOWN = {"build": measured.BUILD, "service": "bench", "environment": "production"}
-Work = Callable[[int], object]
 
 
 @dataclass(frozen=True)
@@ -47,31 +44,6 @@ class Row:
     @property
     def reached(self) -> bool | None:
         return None if self.reach is None else self.value <= self.reach
-
-
-def enabled_over(documents: dict[str, Any]) -> Callable[..., bool]:
-    """`enabled` as a program has it, over these flags."""
-    compiled = Compiled().then(decode_ruleset({"flags": documents, "segments": {}}), KNOWN, {})
-
-    def missed(flag: object, boolean: bool, error: Exception) -> None:
-        raise AssertionError(f"{flag} was not evaluated: {error!r}")
-
-    enabled, _, swap = bind(missed)
-    swap(*compiled.tables())
-    return enabled
-
-
-def floor() -> Work:
-    table = {"plain-on": True}
-
-    def bare(name: str) -> bool:
-        return table[name]
-
-    def run(times: int) -> None:
-        for _ in repeat(None, times):
-            bare("plain-on")
-
-    return run
 
 
 def call(enabled: Callable[..., bool], name: str) -> Work:

@@ -69,7 +69,7 @@ def _run(command: list[str | Path], seconds: int, **options: Any) -> str:
 def measure() -> dict[str, Any]:
     """What `run` returns."""
     import flags as measured
-    from engine import floor
+    from ours import floor
     from timing import nanoseconds
     from vendors import VENDORS, wanted
 
@@ -107,7 +107,7 @@ def measure() -> dict[str, Any]:
 
 
 def _downhaul(documents: dict[str, Any]) -> Any:
-    from engine import enabled_over
+    from ours import enabled_over
     from vendors import Sdk
 
     return Sdk(

@@ -8,7 +8,8 @@ from pathlib import Path
 
 import pytest
 from support.api import FLAG, FLAGS, STATE, Client, open_client, problem, settle
-from support.redis import RealRedis, wait_until
+from support.redis import RealRedis
+from support.waiting import wait_until
 
 
 def test_a_boolean_flag_needs_a_key_and_a_type_only(client: Client) -> None:

@@ -11,7 +11,8 @@ from pathlib import Path
 
 import pytest
 from support.api import ADMIN, FLAG, STATE, Client, open_client, problem, settle
-from support.redis import RealRedis, wait_until
+from support.redis import RealRedis
+from support.waiting import wait_until
 
 DOCS = Path(__file__).parents[2] / "docs" / "api.md"
 SNAPSHOT = "/sdk/v1/snapshot?service=checkout"

@@ -12,8 +12,8 @@ from pathlib import Path
 
 import pytest
 import requests
-from support.redis import wait_until
 from support.server import Server
+from support.waiting import wait_until
 
 pytestmark = [pytest.mark.redis, pytest.mark.slow]
 

@@ -9,8 +9,8 @@ import sys
 from pathlib import Path
 
 import pytest
-from support.redis import wait_until
 from support.server import Server
+from support.waiting import wait_until
 
 pytestmark = pytest.mark.redis
 

@@ -6,8 +6,9 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from support.redis import RealRedis, wait_until
+from support.redis import RealRedis
 from support.server import Server, command, environment
+from support.waiting import wait_until
 
 pytestmark = pytest.mark.redis
 

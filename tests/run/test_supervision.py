@@ -10,8 +10,9 @@ from pathlib import Path
 
 import pytest
 import requests
-from support.redis import RealRedis, wait_until
+from support.redis import RealRedis
 from support.server import Server
+from support.waiting import wait_until
 
 pytestmark = pytest.mark.redis
 

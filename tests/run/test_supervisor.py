@@ -14,7 +14,7 @@ from downhaul_server.limits import connections_for, descriptor_limit, descriptor
 from downhaul_server.listening import address_of, listen, url_of
 from downhaul_server.store import Embedded, EmbeddedError
 from downhaul_server.supervise import Child, ChildFailedError, Supervisor
-from support.redis import wait_until
+from support.waiting import wait_until
 
 
 @pytest.fixture(autouse=True)

@@ -10,7 +10,8 @@ from pathlib import Path
 
 import pytest
 from downhaul.snapshot import SnapshotCache, read_snapshot
-from support.fakeservice import SERVICE, Connect, FakeService, answer, envelope, flag, never, serve_well
+from support.fakeservice import SERVICE, Connect, FakeService, answer, envelope, never, serve_well
+from support.rulesets import flag
 from support.waiting import wait_until
 
 OFF = {"new-checkout": flag(on=False)}

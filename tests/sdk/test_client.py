@@ -11,7 +11,8 @@ import time
 import pytest
 from downhaul.client import Client
 from downhaul.settings import Settings, SettingsError
-from support.fakeservice import KEY, SERVICE, Connect, FakeService, flag, never
+from support.fakeservice import KEY, SERVICE, Connect, FakeService, never
+from support.rulesets import flag
 from support.waiting import wait_until
 
 OFF = flag(on=False)

@@ -14,7 +14,8 @@ import pytest
 from downhaul.client import Client
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from support.fakeservice import Connect, FakeService, flag
+from support.fakeservice import Connect, FakeService
+from support.rulesets import flag
 from support.waiting import wait_until
 
 SPLIT = {"split": [{"variant": "on", "weight": 25000}, {"variant": "off", "weight": 75000}], "by": "user"}

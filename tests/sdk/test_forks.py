@@ -16,7 +16,8 @@ from typing import Any
 
 import pytest
 from downhaul import forks
-from support.fakeservice import KEY, SERVICE, Connect, FakeService, flag, never
+from support.fakeservice import KEY, SERVICE, Connect, FakeService, never
+from support.rulesets import flag
 from support.waiting import wait_until
 
 OFF = {"new-checkout": flag(on=False)}

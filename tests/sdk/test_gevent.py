@@ -8,7 +8,8 @@ import sys
 from collections.abc import Iterator
 
 import pytest
-from support.fakeservice import KEY, SERVICE, FakeService, flag, never, serve_well
+from support.fakeservice import KEY, SERVICE, FakeService, never, serve_well
+from support.rulesets import flag
 from support.tls import Certificate, server_context
 
 PROGRAM = """

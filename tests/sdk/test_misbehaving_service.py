@@ -17,7 +17,6 @@ from support.fakeservice import (
     dripping,
     endless,
     envelope,
-    flag,
     garbage,
     never,
     offer,
@@ -25,6 +24,7 @@ from support.fakeservice import (
     serve_well,
     truncated,
 )
+from support.rulesets import flag
 from support.waiting import wait_until
 
 OFF = {"new-checkout": flag(on=False)}

@@ -10,7 +10,8 @@ from typing import Any
 import pytest
 from downhaul.client import Client
 from downhaul.overrides import OverridesError, OverridesFile
-from support.fakeservice import Connect, FakeService, flag, never
+from support.fakeservice import Connect, FakeService, never
+from support.rulesets import flag
 from support.waiting import wait_until
 
 

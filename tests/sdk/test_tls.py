@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 import pytest
-from support.fakeservice import Connect, FakeService, dripping, flag, never, serve_well
+from support.fakeservice import Connect, FakeService, dripping, never, serve_well
+from support.rulesets import flag
 from support.tls import Certificate, server_context
 from support.waiting import wait_until
 

@@ -13,8 +13,9 @@ from downhaul_server.services.container import Services
 from downhaul_server.services.errors import Invalid, Unavailable
 from downhaul_server.settings import Settings
 from downhaul_server.store import Store
-from support.redis import RealRedis, wait_until
+from support.redis import RealRedis
 from support.services import ADMIN, ADMIN_TOKEN, CHECKOUT, FLAG, boolean, opened, sdk_key, with_flags
+from support.waiting import wait_until
 
 pytestmark = pytest.mark.redis
 

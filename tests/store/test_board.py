@@ -9,8 +9,9 @@ from typing import Any
 
 import pytest
 from downhaul_server.store import Board
-from support.redis import FakeRedis, wait_until
+from support.redis import FakeRedis
 from support.store import FLAG, change
+from support.waiting import wait_until
 
 
 def workers(board: Board, count: int) -> list[Board]:

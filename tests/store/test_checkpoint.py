@@ -12,8 +12,9 @@ import pytest
 from downhaul_server.store import StoreDiverged, StoreUnavailable, View
 from downhaul_server.store.checkpoint import Checkpoint, CheckpointCorruptError, FileLock
 from downhaul_server.store.view import Document, Freshness
-from support.redis import FakeRedis, RealRedis, wait_until
+from support.redis import FakeRedis, RealRedis
 from support.store import FLAG, change, everything
+from support.waiting import wait_until
 
 
 @pytest.fixture

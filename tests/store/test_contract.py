@@ -17,8 +17,9 @@ from downhaul_server.store import (
     StoreDiverged,
     View,
 )
-from support.redis import FakeRedis, RealRedis, wait_until
+from support.redis import FakeRedis, RealRedis
 from support.store import ACTOR, FLAG, change, everything
+from support.waiting import wait_until
 
 LOG = "{downhaul}:log"
 

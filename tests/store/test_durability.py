@@ -11,8 +11,9 @@ import redis
 from downhaul_server.store.durability import inspect, warnings_of
 from downhaul_server.store.writer import Writer, prepare
 from redis.exceptions import ResponseError
-from support.redis import RealRedis, wait_until
+from support.redis import RealRedis
 from support.store import FLAG, change
+from support.waiting import wait_until
 
 
 @pytest.mark.redis

@@ -17,8 +17,9 @@ import redis
 from downhaul_server.settings import Settings
 from downhaul_server.store import Embedded, EmbeddedError, Store, embedded
 from downhaul_server.store.connections import Connections
-from support.redis import redis_binary, wait_until
+from support.redis import redis_binary
 from support.store import FLAG, change, everything
+from support.waiting import wait_until
 
 MakeEmbedded = Callable[..., Embedded]
 

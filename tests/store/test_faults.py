@@ -18,8 +18,9 @@ from downhaul_server.store import Conflict, Stale, Store, StoreDiverged, StoreUn
 from downhaul_server.store.connections import READ_TIMEOUT_S, Connections
 from downhaul_server.store.follower import LONGEST_PAUSE_S
 from downhaul_server.store.writer import Writer, prepare
-from support.redis import RealRedis, TcpProxy, wait_until
+from support.redis import RealRedis, TcpProxy
 from support.store import FLAG, change, everything
+from support.waiting import wait_until
 
 pytestmark = pytest.mark.redis
 

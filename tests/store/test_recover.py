@@ -10,8 +10,9 @@ from downhaul_server.store import Store, StoreUnavailable, View
 from downhaul_server.store.checkpoint import Checkpoint
 from downhaul_server.store.recover import RecoverRefused, from_checkpoint, from_redis
 from downhaul_server.store.view import Freshness
-from support.redis import RealRedis, wait_until
+from support.redis import RealRedis
 from support.store import FLAG, change, everything
+from support.waiting import wait_until
 
 pytestmark = pytest.mark.redis
 

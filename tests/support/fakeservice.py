@@ -16,27 +16,12 @@ from typing import Any
 
 from downhaul.client import Client
 from downhaul.engine.checksum import checksum
+from support.rulesets import flag
 
 Connect = Callable[..., Client]
 
 KEY = "dh_sdk_test_key"
 SERVICE = "checkout"
-
-
-def flag(**fields: Any) -> dict[str, Any]:
-    """A flag of a snapshot; without fields, a boolean one that is on for everybody."""
-    document = {
-        "type": "boolean",
-        "salt": "checkout/flag",
-        "variants": {"on": True, "off": False},
-        "off_variant": "off",
-        "requires": [],
-        "on": True,
-        "killed": False,
-        "rules": [],
-        "otherwise": {"variant": "on"},
-    }
-    return {**document, **fields}
 
 
 def envelope(revision: int, flags: dict[str, Any], **fields: Any) -> dict[str, Any]:

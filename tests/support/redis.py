@@ -10,8 +10,6 @@ import signal
 import socket
 import subprocess
 import threading
-import time
-from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -21,19 +19,10 @@ import pytest
 import redis
 from downhaul_server.store.connections import Connections
 from fakeredis.commands_mixins.scripting_mixin import ScriptingCommandsMixin
+from support.waiting import PATIENCE_S, wait_until
 
 FAKE_BLOCK_S = 0.02
 REAL_BLOCK_S = 0.05
-PATIENCE_S = 20.0
-
-
-def wait_until(condition: Callable[[], Any], what: str, timeout: float = PATIENCE_S) -> None:
-    """Wait for a condition; fails the test, saying what it waited for."""
-    deadline = time.monotonic() + timeout
-    while not condition():
-        if time.monotonic() > deadline:
-            pytest.fail(f"waited {timeout:.0f} s in vain: {what}")
-        time.sleep(0.005)
 
 
 def redis_binary() -> str:

@@ -11,7 +11,8 @@ from pathlib import Path
 from typing import Any
 
 import requests
-from support.redis import free_port, redis_binary, wait_until
+from support.redis import free_port, redis_binary
+from support.waiting import wait_until
 
 ADMIN_TOKEN = "a-token-of-the-tests-for-the-administrator"
 COMMAND = (sys.executable, "-m", "downhaul_server.cli")

@@ -7,10 +7,10 @@ from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass
 
 import click
-import requests
 from redis.exceptions import RedisError
 
 from downhaul_server import limits
+from downhaul_server.cli.asking import answers
 from downhaul_server.cli.failures import PROBLEM, prepared_settings, told
 from downhaul_server.cli.reach import checkpoint_of, redis_of
 from downhaul_server.listening import ListenError, listen
@@ -87,7 +87,7 @@ def _address(settings: Settings) -> Iterator[Finding]:
         listen(settings.host, settings.port, patience_s=0).close()
         yield Finding(OK, "address", f"{settings.bind} is free")
     except ListenError as error:
-        if _is_ours(f"http://{settings.bind}/livez"):
+        if answers(f"http://{settings.bind}/livez"):
             yield Finding(OK, "address", f"a server answers at {settings.bind} already")
         else:
             yield Finding(BAD, "address", str(error))
@@ -128,15 +128,6 @@ def _log(connections: Connections, checkpoint: View | None) -> Iterator[Finding]
         yield Finding(BAD, "log", fault)
     if not faults:
         yield Finding(OK, "log", f"its hash chain is whole up to revision {place.revision}")
-
-
-def _is_ours(url: str) -> bool:
-    try:
-        with requests.Session() as session:
-            session.trust_env = False
-            return session.get(url, timeout=2).ok
-    except requests.RequestException:
-        return False
 
 
 CHECKS: tuple[Callable[[Settings], Iterator[Finding]], ...] = (_settings, _data_folder, _limits, _address, _store)

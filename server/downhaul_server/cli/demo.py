@@ -9,13 +9,13 @@ from collections.abc import Callable
 from pathlib import Path
 
 import click
-import requests
 from downhaul_demo import microservice
 from downhaul_demo.banner import Addresses, banner
 from downhaul_demo.private import token_file
 from downhaul_demo.seed import Administrator, DemoError, sdk_key_file, seed
 
 from downhaul_server import logs
+from downhaul_server.cli.asking import answers
 from downhaul_server.cli.failures import CommandFailed, prepared_settings, told
 from downhaul_server.cli.run import start_server
 from downhaul_server.listening import ListenError, listen, url_of
@@ -38,9 +38,9 @@ def demo() -> None:
     logs.configure(settings)
     with Supervisor() as supervisor:
         server = url_of(start_server(supervisor, settings, environ))
-        _wait_until(supervisor, lambda: _answers(f"{server}/readyz"), "the server is ready")
+        _wait_until(supervisor, lambda: answers(f"{server}/readyz"), "the server is ready")
         checkout, payments = _microservices(supervisor, settings, server)
-        _wait_until(supervisor, lambda: _answers(checkout) and _answers(payments), "the microservices answer")
+        _wait_until(supervisor, lambda: answers(checkout) and answers(payments), "the microservices answer")
         token = token_file(_folder(settings), settings.admin_token_file, settings.admin_token or "")
         click.echo(banner(Addresses(server, checkout, payments, token)))
         supervisor.watch()
@@ -100,12 +100,3 @@ def _wait_until(supervisor: Supervisor, condition: Callable[[], bool], what: str
                 f"waited {UP_TIMEOUT_S:.0f} s in vain until {what}; `downhaul-server check` may say why"
             )
         time.sleep(PAUSE_S)
-
-
-def _answers(url: str) -> bool:
-    try:
-        with requests.Session() as session:
-            session.trust_env = False
-            return session.get(url, timeout=2).ok
-    except requests.RequestException:
-        return False

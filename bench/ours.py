@@ -1,0 +1,40 @@
+"""What is measured of ours, by itself and beside the peers: `enabled` as a program has it, and the floor."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from itertools import repeat
+from typing import Any
+
+import flags as measured
+from downhaul.engine import decode_ruleset
+from downhaul.evaluate import bind
+from downhaul.tables import Compiled
+
+KNOWN = {"build": measured.BUILD, "service": "bench", "environment": "production"}
+Work = Callable[[int], object]
+
+
+def enabled_over(documents: dict[str, Any]) -> Callable[..., bool]:
+    """`enabled` as a program has it, over these flags."""
+    compiled = Compiled().then(decode_ruleset({"flags": documents, "segments": {}}), KNOWN, {})
+
+    def missed(flag: object, boolean: bool, error: Exception) -> None:
+        raise AssertionError(f"{flag} was not evaluated: {error!r}")
+
+    enabled, _, swap = bind(missed)
+    swap(*compiled.tables())
+    return enabled
+
+
+def floor() -> Work:
+    table = {"plain-on": True}
+
+    def bare(name: str) -> bool:
+        return table[name]
+
+    def run(times: int) -> None:
+        for _ in repeat(None, times):
+            bare("plain-on")
+
+    return run
