@@ -7,7 +7,7 @@ STAMP := $(VENV)/.installed
 export DOWNHAUL_DATA_DIR ?= $(CURDIR)/.data
 
 .DEFAULT_GOAL := help
-.PHONY: help setup redis run test check format lock bench clean
+.PHONY: help setup redis run test faults check format lock bench clean
 
 help: ## List the targets
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -26,6 +26,9 @@ run: setup redis ## Bring up the service with embedded Redis, demo data and two 
 
 test: setup redis ## Run every test
 	$(BIN)/python -m pytest
+
+faults: setup redis ## Run the fault suite for long: MINUTES=30 by default
+	DOWNHAUL_FAULTS_MINUTES=$(or $(MINUTES),30) $(BIN)/python -m pytest tests/faults --timeout=0
 
 check: setup ## Format, lint, types and import contracts
 	$(BIN)/ruff format --check .
