@@ -43,18 +43,28 @@ class Blueprint(flask_smorest.Blueprint):  # type: ignore[misc]
         self._prepare_doc_cbks.append(_complete)
 
     def operation(
-        self, method: str, rule: str, *, versioned: bool = False, problems: tuple[int, ...] = ()
+        self,
+        method: str,
+        rule: str,
+        *,
+        versioned: bool = False,
+        operation_id: bool = True,
+        problems: tuple[int, ...] = (),
     ) -> Callable[[V], V]:
         """Route one method of one address to a view that has declared its authentication.
 
-        `versioned`: it speaks of a document with an ETag. `problems`: statuses that it may answer beyond those that
-        follow from its method, address and authentication.
+        `versioned`: it speaks of a document with an ETag. `operation_id`: a write takes an Idempotency-Key.
+        `problems`: statuses that it may answer beyond those that follow from its method, address and authentication.
         """
 
         def decorate(view: V) -> V:
             kind = getattr(view, KIND)
             _note(view, *problems, *_REFUSALS[kind], *((404,) if "<" in rule else ()), *_of_method(method, versioned))
-            _documentation(view)["downhaul"] |= {"method": method, "versioned": versioned}
+            _documentation(view)["downhaul"] |= {
+                "method": method,
+                "versioned": versioned,
+                "operation_id": operation_id and method in WRITES,
+            }
             _documentation(view)["manual_doc"] = {"operationId": view.__name__, "security": _SECURITY[kind]}
             parameters = [_path_parameter(name) for name in re.findall(r"<(\w+)>", rule)]
             self.add_url_rule(rule, view_func=view, methods=[method], parameters=parameters)
@@ -122,7 +132,7 @@ def _of_method(method: str, versioned: bool) -> tuple[int, ...]:
 def _complete(doc: dict[str, Any], doc_info: dict[str, Any], **_: Any) -> dict[str, Any]:
     """The last of flask-smorest's callbacks: headers and problems of one operation."""
     own = doc_info["downhaul"]
-    doc["parameters"] = [*doc.get("parameters", []), *_headers(own["method"], own["versioned"])]
+    doc["parameters"] = [*doc.get("parameters", []), *_headers(**own)]
     responses = doc.setdefault("responses", {})
     for status in sorted(own["problems"]):
         responses.setdefault(status, HTTPStatus(status).name)
@@ -134,9 +144,9 @@ def _complete(doc: dict[str, Any], doc_info: dict[str, Any], **_: Any) -> dict[s
     return doc
 
 
-def _headers(method: str, versioned: bool) -> list[str]:
+def _headers(method: str, versioned: bool, operation_id: bool, **_: Any) -> list[str]:
     """Names of the header parameters' components."""
-    names = ["IdempotencyKey"] if method in WRITES else []
+    names = ["IdempotencyKey"] if operation_id else []
     if versioned:
         names += {"GET": ["IfNoneMatch"], "PUT": ["IfMatch", "IfAbsent"], "POST": []}.get(method, ["IfMatch"])
     return names

@@ -16,6 +16,7 @@ from downhaul_server.services import errors
 log = structlog.get_logger(__name__)
 
 RETRY_AFTER_S = 1
+OVERLOADED_RETRY_AFTER_S = 30
 CHALLENGE = 'Bearer realm="downhaul"'
 
 _BY_STATUS = {
@@ -99,6 +100,10 @@ def _unavailable(error: errors.Unavailable) -> ProblemError:
     )
 
 
+def _overloaded(error: errors.Overloaded) -> ProblemError:
+    return ProblemError(problems.OVERLOADED, str(error), headers={"Retry-After": str(OVERLOADED_RETRY_AFTER_S)})
+
+
 def _plain(kind: ProblemType) -> Callable[[Exception], ProblemError]:
     return lambda error: ProblemError(kind, str(error))
 
@@ -113,4 +118,5 @@ _TABLE: dict[type[errors.ServiceError], Callable[[Any], ProblemError]] = {
     errors.Forbidden: _plain(problems.FORBIDDEN),
     errors.OperationConflict: _plain(problems.IDEMPOTENCY_KEY_REUSED),
     errors.Unavailable: _unavailable,
+    errors.Overloaded: _overloaded,
 }

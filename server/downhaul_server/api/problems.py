@@ -45,6 +45,7 @@ INVALID = ProblemType("invalid", 422, "The request cannot be accepted")
 IDEMPOTENCY_KEY_REUSED = ProblemType("idempotency-key-reused", 422, "The idempotency key was used for another request")
 INTERNAL = ProblemType("internal-error", 500, "Something went wrong on our side")
 UNAVAILABLE = ProblemType("unavailable", 503, "The store cannot be read or written now")
+OVERLOADED = ProblemType("overloaded", 503, "There is no room for more of these now")
 
 ALL = (
     BAD_REQUEST,
@@ -62,6 +63,7 @@ ALL = (
     IDEMPOTENCY_KEY_REUSED,
     INTERNAL,
     UNAVAILABLE,
+    OVERLOADED,
 )
 
 Path = tuple[str | int, ...]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from flask import Flask
 
-from downhaul_server.api import context, docs, errors, probes, requests, sdk
+from downhaul_server.api import context, docs, errors, probes, report, requests, sdk
 from downhaul_server.api.context import Wiring
 from downhaul_server.api.metrics import Metrics
 from downhaul_server.api.openapi import Api
@@ -22,6 +22,7 @@ BLUEPRINTS = (
     keys.blueprint,
     status.blueprint,
     sdk.blueprint,
+    report.blueprint,
     probes.blueprint,
 )
 

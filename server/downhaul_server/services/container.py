@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from typing import Any
 
+from downhaul_server.services.acknowledgement import Acknowledgements
 from downhaul_server.services.actors import Actor, SdkKey
 from downhaul_server.services.catalog import Catalog
 from downhaul_server.services.commit import Committer
 from downhaul_server.services.evaluate import Evaluate
 from downhaul_server.services.flags import Flags
+from downhaul_server.services.fleet import Fleet
 from downhaul_server.services.history import History
 from downhaul_server.services.keys import Keys
 from downhaul_server.services.kill import Kill
@@ -32,10 +34,16 @@ class Services:
         self.history = History(store)
         self.snapshots = Snapshots(store)
         self.evaluate = Evaluate(self.snapshots, settings.default_environment)
+        self.fleet = Fleet(store)
+        self.acknowledgements = Acknowledgements(store, self.fleet)
 
     def authenticate(self, token: str) -> Actor | SdkKey:
         """Who holds this token. Asks nobody. Raises Unauthenticated, and Unavailable while nothing is loaded."""
         return self.keys.authenticate(token)
+
+    def stop(self) -> None:
+        """The process is about to end: whoever waits is answered now. Does not block; idempotent."""
+        self.acknowledgements.stop()
 
     def health(self) -> dict[str, Any]:
         """How the store is (see `Store.health`); never raises."""

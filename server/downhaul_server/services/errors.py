@@ -86,6 +86,10 @@ class Unavailable(ServiceError):
         """True when a change was sent and its answer lost: retry with the same idempotency key to learn."""
 
 
+class Overloaded(ServiceError):
+    """There is no room for more of this now; the same request may succeed later."""
+
+
 def _dotted(path: Path) -> str:
     text = "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in path)
     return text.removeprefix(".")

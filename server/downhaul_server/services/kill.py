@@ -34,6 +34,11 @@ class Killed:
     not_found: tuple[str, ...] = ()
     """Named flags and services that do not exist; the others were killed all the same."""
 
+    @property
+    def touches(self) -> tuple[tuple[str, str], ...]:
+        """The (service, environment) pairs whose instances are concerned."""
+        return tuple(sorted({(name.partition("/")[0], self.environment) for name in self.flags}))
+
     def to_json(self) -> dict[str, Any]:
         """As the API answers it."""
         return {name: list(value) if isinstance(value, tuple) else value for name, value in asdict(self).items()}

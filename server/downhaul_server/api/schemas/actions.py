@@ -8,6 +8,7 @@ from marshmallow import fields as base
 from downhaul_server.api.schemas.common import Open
 from downhaul_server.api.schemas.fields import LONG_TEXT, Items, Json, Key, Map, Number, Strict, Text, environment_key
 from downhaul_server.api.schemas.fields import service_key as service
+from downhaul_server.api.schemas.fleet import AcknowledgementSchema
 from downhaul_server.services import names
 
 LONGEST_WAIT_S = 60
@@ -22,7 +23,11 @@ class KillSchema(Strict):
         metadata={"description": "When left out: the token's only one, else the server's default environment."},
     )
     reason = Text(longest=LONG_TEXT, allow_none=True, metadata={"description": "For the log, and for who looks next."})
-    wait = Number(0, LONGEST_WAIT_S, metadata={"description": "Seconds; taken, and without effect in this release."})
+    wait = Number(
+        0,
+        LONGEST_WAIT_S,
+        metadata={"description": "Seconds to wait until every instance that is concerned has applied it."},
+    )
 
 
 class RestoreSchema(KillSchema):
@@ -47,11 +52,10 @@ class RestoreManySchema(SelectionSchema, RestoreSchema):
     """Many at once, in one commit."""
 
 
-class KilledSchema(Open):
-    """What a kill or a restore did."""
+class KilledSchema(AcknowledgementSchema):
+    """What a kill or a restore did, and how far it has come."""
 
     revision = base.Integer(required=True, metadata={"description": "Of the commit, or of the kill that stood."})
-    committed_at = base.DateTime(required=True)
     environment = base.String(required=True)
     flags = base.List(base.String(), required=True, metadata={"description": "Every flag that was meant."})
     changed = base.Boolean(required=True, metadata={"description": "False: all of them were as wanted already."})

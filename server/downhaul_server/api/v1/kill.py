@@ -35,7 +35,7 @@ def kill_flag(actor: Actor, body: dict[str, Any], service: str, flag: str) -> Re
 
     Needs no body, no version and no approval; killing a killed flag changes nothing and answers the kill that stands.
     """
-    return _killed(services().kill.kill(actor, service, flag, operation=operation(), **_why(body)))
+    return _killed(services().kill.kill(actor, service, flag, operation=operation(), **_why(body)), body)
 
 
 @blueprint.operation("POST", f"{FLAG}/restore")
@@ -44,8 +44,7 @@ def kill_flag(actor: Actor, body: dict[str, Any], service: str, flag: str) -> Re
 @blueprint.answers(200, KilledSchema)
 def restore_flag(actor: Actor, body: dict[str, Any], service: str, flag: str) -> Response:
     """Lift a kill. The flag's rules decide again."""
-    restored = services().kill.restore(actor, service, flag, operation=operation(), **_why(body))
-    return json_answer(restored.to_json())
+    return _switched(services().kill.restore(actor, service, flag, operation=operation(), **_why(body)), body)
 
 
 @blueprint.operation("POST", "/api/v1/kill", problems=(404,))
@@ -54,7 +53,7 @@ def restore_flag(actor: Actor, body: dict[str, Any], service: str, flag: str) ->
 @blueprint.answers(200, KilledSchema)
 def kill_flags(actor: Actor, body: dict[str, Any]) -> Response:
     """Kill many flags in one commit: by service, by tag, by name."""
-    return _killed(services().kill.kill_many(actor, operation=operation(), **_which(body), **_why(body)))
+    return _killed(services().kill.kill_many(actor, operation=operation(), **_which(body), **_why(body)), body)
 
 
 @blueprint.operation("POST", "/api/v1/restore", problems=(404,))
@@ -63,14 +62,21 @@ def kill_flags(actor: Actor, body: dict[str, Any]) -> Response:
 @blueprint.answers(200, KilledSchema)
 def restore_flags(actor: Actor, body: dict[str, Any]) -> Response:
     """Lift many kills in one commit: by service, by tag, by name."""
-    restored = services().kill.restore_many(actor, operation=operation(), **_which(body), **_why(body))
-    return json_answer(restored.to_json())
+    return _switched(services().kill.restore_many(actor, operation=operation(), **_which(body), **_why(body)), body)
 
 
-def _killed(killed: Killed) -> Response:
+def _killed(killed: Killed, body: dict[str, Any]) -> Response:
     if killed.changed:
         wiring().metrics.killed(killed.environment, len(killed.flags) - len(killed.unchanged))
-    return json_answer(killed.to_json())
+    return _switched(killed, body)
+
+
+def _switched(killed: Killed, body: dict[str, Any]) -> Response:
+    """What was done, and how far it has come: now, or within the seconds that the client waits."""
+    acknowledgement = services().acknowledgements.of(
+        killed.revision, killed.committed_at, killed.touches, wait=body.get("wait")
+    )
+    return json_answer(killed.to_json() | acknowledgement.to_json())
 
 
 def _why(body: dict[str, Any]) -> dict[str, Any]:

@@ -1,0 +1,33 @@
+"""For instances: the report of what each has applied."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from flask import Response
+
+from downhaul_server.api.answers import json_answer
+from downhaul_server.api.auth import instances
+from downhaul_server.api.blueprint import Blueprint
+from downhaul_server.api.context import services
+from downhaul_server.api.schemas.fleet import PaceSchema, ReportSchema
+from downhaul_server.services.actors import SdkKey
+from downhaul_server.services.fleet import Pace
+
+blueprint = Blueprint("reports", __name__, description="What instances say of themselves, with an SDK key.")
+
+REPORT = "/sdk/v1/report"
+
+
+@blueprint.operation("POST", REPORT, operation_id=False, problems=(404,))
+@instances
+@blueprint.body(ReportSchema)
+@blueprint.answers(200, PaceSchema)
+def post_report(key: SdkKey, body: dict[str, Any]) -> Response:
+    """Say how a process is: what it has applied, and what it has evaluated since it last said so."""
+    return json_answer(answer(services().fleet.report(key, body)))
+
+
+def answer(pace: Pace) -> dict[str, int]:
+    """As the API answers it."""
+    return {"next_report_s": pace.next_report_s, "spread_ms": pace.spread_ms}

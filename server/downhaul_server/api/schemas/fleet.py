@@ -1,0 +1,128 @@
+"""Reports of instances, the fleet, and how far a change has come in it."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from marshmallow import ValidationError
+from marshmallow import fields as base
+
+from downhaul_server.api.schemas.common import Open
+from downhaul_server.api.schemas.fields import Bool, Choice, Int, Key, Number, Strict, Text, service_key
+
+PROCESS = r"[A-Za-z0-9_-]{1,64}"
+LARGEST = 2**53
+LONGEST_MS = 7 * 24 * 3600 * 1000
+MOST_FLAGS = 5000
+MOST_VARIANTS = 200
+LONGEST_NAME = 200
+
+
+class Counts(base.Field[dict[str, dict[str, int]]]):
+    """`{flag: {variant: evaluations}}`. In one go: a report may have thousands, and each process sends one a minute."""
+
+    def _deserialize(self, value: Any, attr: str | None, data: Any, **kwargs: Any) -> dict[str, dict[str, int]]:
+        if not isinstance(value, dict) or len(value) > MOST_FLAGS:
+            raise ValidationError(f"expected an object of at most {MOST_FLAGS} flags")
+        faults = {flag: fault for flag, variants in value.items() if (fault := _fault(flag, variants))}
+        if faults:
+            raise ValidationError(faults)
+        return value
+
+
+def _fault(flag: str, variants: Any) -> str | None:
+    if len(flag) > LONGEST_NAME:
+        return f"expected a name of at most {LONGEST_NAME} characters"
+    if not isinstance(variants, dict) or len(variants) > MOST_VARIANTS:
+        return f"expected an object of at most {MOST_VARIANTS} variants"
+    for variant, count in variants.items():
+        if len(variant) > LONGEST_NAME:
+            return f"expected variants' names of at most {LONGEST_NAME} characters"
+        if type(count) is not int or not 0 <= count <= LARGEST:
+            return f"expected integers from 0 to {LARGEST}"
+    return None
+
+
+class ReportSchema(Strict):
+    """How one process is."""
+
+    service = service_key(required=True)
+    process = Key(PROCESS, required=True, metadata={"description": "Random, one for each process; new after a fork."})
+    instance = Text(required=True, metadata={"description": "What people call it."})
+    host = Text(allow_none=True)
+    pid = Int(0, LARGEST, allow_none=True)
+    build = Text(allow_none=True)
+    region = Text(allow_none=True)
+    color = Text(allow_none=True)
+    sdk = Text(required=True, metadata={"description": "Name and version: `python/0.1.0`."})
+    link = Choice("stream", "poll", required=True)
+    epoch = Text(required=True, allow_none=True, metadata={"description": "Of the snapshot that it has applied."})
+    revision = Int(0, LARGEST, required=True, allow_none=True)
+    applied_ms = Number(
+        0, LONGEST_MS, allow_none=True, metadata={"description": "How many milliseconds ago it applied the revision."}
+    )
+    leaving = Bool(allow_none=True, metadata={"description": "Its last report."})
+    sequence = Int(
+        0, LARGEST, allow_none=True, metadata={"description": "Grows with each batch of counts; a retry repeats it."}
+    )
+    counts = Counts(
+        allow_none=True,
+        metadata={
+            "description": "Evaluations since the last answered report that had any: flag -> variant -> how many.",
+            "type": "object",
+            "maxProperties": MOST_FLAGS,
+            "propertyNames": {"maxLength": LONGEST_NAME},
+            "additionalProperties": {
+                "type": "object",
+                "maxProperties": MOST_VARIANTS,
+                "propertyNames": {"maxLength": LONGEST_NAME},
+                "additionalProperties": {"type": "integer", "minimum": 0, "maximum": LARGEST},
+            },
+        },
+    )
+
+
+class PaceSchema(Open):
+    """When to report again."""
+
+    next_report_s = base.Integer(required=True, metadata={"description": "Seconds, if nothing happens before."})
+    spread_ms = base.Integer(
+        required=True, metadata={"description": "Over how long to spread the reports that follow a change."}
+    )
+
+
+class StragglerSchema(Open):
+    """An instance that has not applied the change, as far as is known."""
+
+    service = base.String(required=True)
+    environment = base.String(required=True)
+    instance = base.String(required=True)
+    host = base.String(required=True, allow_none=True)
+    build = base.String(required=True, allow_none=True)
+    revision = base.Integer(required=True, allow_none=True, metadata={"description": "The one that it has."})
+    link = base.String(required=True, metadata={"enum": ["stream", "poll", "silent"]})
+    last_seen_s = base.Float(required=True, metadata={"description": "Seconds since it was heard of."})
+
+
+class LatencySchema(Open):
+    """Commit to applied, in milliseconds."""
+
+    p50 = base.Float(required=True)
+    p99 = base.Float(required=True)
+    max = base.Float(required=True)
+
+
+class AcknowledgementSchema(Open):
+    """How far a change has come in the fleet."""
+
+    revision = base.Integer(required=True)
+    committed_at = base.DateTime(required=True)
+    instances = base.Integer(required=True, metadata={"description": "Live and silent ones that are concerned."})
+    applied = base.Integer(required=True)
+    confirmed = base.Boolean(required=True, metadata={"description": "All of them have applied it, for certain."})
+    stragglers = base.List(
+        base.Nested(StragglerSchema),
+        required=True,
+        metadata={"description": "The others, those heard of last first; 1000 at most."},
+    )
+    latency_ms = base.Nested(LatencySchema, required=True, allow_none=True)
