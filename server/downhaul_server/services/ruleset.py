@@ -2,14 +2,27 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
 from typing import Any
 
 from downhaul_server.services.flag_forms import snapshot_form, snapshot_name, state_of
 from downhaul_server.services.names import address, resolve
 from downhaul_server.services.references import segments_closure, segments_of_state
-from downhaul_server.store import View
+from downhaul_server.store import Document, View
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """What one flag's document gives to a content. The same object as long as the document is the same."""
+
+    document: Document
+    form: dict[str, Any]
+    """The flag as a snapshot holds it."""
+    segments: tuple[str, ...]
+    """That its rules name."""
+    needs: tuple[tuple[str, str], ...]
+    """Service and key of each prerequisite."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,26 +35,60 @@ class Content:
     """Key -> condition; those that the flags use, and those inside them."""
     services: frozenset[str]
     """Whose flags these are: a change of any of them may change this."""
+    parts: Mapping[str, Part] = field(repr=False, compare=False)
+    """By the same names as `flags`."""
 
 
-def gather(view: View, service: str, environment: str, flags: Iterable[str] | None = None) -> Content:
-    """All flags of the service (or those named) with everything that they need, wherever it lies."""
-    keys = [document.key for document in view.of_kind(f"flag/{service}/")] if flags is None else flags
-    waiting = [(service, key) for key in keys]
-    found: dict[str, dict[str, Any]] = {}
+def gather(
+    view: View, service: str, environment: str, flags: Iterable[str] | None = None, before: Content | None = None
+) -> Content:
+    """All flags of the service (or those named) with everything that they need, wherever it lies.
+
+    `before` is what was gathered for the same service and environment at another revision: what it has of documents
+    that are the same is taken over as it is, so that a change costs little more than what has changed.
+    """
+    known = before.parts if before else {}
+    parts: dict[str, Part] = {}
+    waiting: list[tuple[str, str]] = []
+    for document in _own(view, service, flags):
+        name = document.key
+        part = known.get(name)
+        if part is None or part.document is not document:
+            part = _part(document, environment, service)
+        parts[name] = part
+        waiting += part.needs
     services = {service}
-    named: set[str] = set()
     while waiting:
         owner, key = waiting.pop()
         name = snapshot_name(owner, key, service)
-        document = view.get(address("flag", owner, key))
-        if name in found or document is None:
+        needed = view.get(address("flag", owner, key))
+        if name in parts or needed is None:
             continue
-        found[name] = snapshot_form(document.body, environment, service)
+        part = known.get(name)
+        if part is None or part.document is not needed:
+            part = _part(needed, environment, service)
+        parts[name] = part
         services.add(owner)
-        named.update(segment for _, segment in segments_of_state(state_of(document.body, environment)))
-        waiting += [resolve(need["flag"], owner) for need in document.body["requires"]]
-    return Content(found, segments_closure(view, named), frozenset(services))
+        waiting += part.needs
+    named = {segment for part in parts.values() for segment in part.segments}
+    forms = {name: part.form for name, part in parts.items()}
+    return Content(forms, segments_closure(view, named), frozenset(services), parts)
+
+
+def _own(view: View, service: str, flags: Iterable[str] | None) -> Iterable[Document]:
+    if flags is None:
+        return view.of_kind(f"flag/{service}/")
+    return filter(None, (view.get(address("flag", service, key)) for key in flags))
+
+
+def _part(document: Document, environment: str, reader: str) -> Part:
+    flag = document.body
+    return Part(
+        document,
+        snapshot_form(flag, environment, reader),
+        tuple({segment for _, segment in segments_of_state(state_of(flag, environment))}),
+        tuple(resolve(need["flag"], flag["service"]) for need in flag["requires"]),
+    )
 
 
 def revision_of(view: View, services: Iterable[str], environment: str) -> int:

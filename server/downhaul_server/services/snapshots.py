@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import dataclass, replace
+from functools import cached_property
 
 from downhaul.engine.checksum import checksum
 
@@ -11,25 +12,55 @@ from downhaul_server.services.access import newest_view
 from downhaul_server.services.actors import SdkKey
 from downhaul_server.services.documents import existing
 from downhaul_server.services.errors import Forbidden
-from downhaul_server.services.ruleset import gather, revision_of
+from downhaul_server.services.events import Event
+from downhaul_server.services.ruleset import Content, gather, revision_of
 from downhaul_server.store import Store, View
 
 SCHEMA = 1
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Snapshot:
-    """Ready to be sent."""
+    """What an instance may hold. Bytes are made when somebody asks for them: most changes travel as events."""
 
     service: str
     environment: str
     epoch: str
     revision: int
     """Of the last commit that affects this service in this environment."""
-    etag: str
-    """`"epoch:revision"`, with its quotes: a strong ETag."""
-    body: bytes
-    """The envelope as JSON, UTF-8."""
+    content: Content
+
+    @cached_property
+    def position(self) -> str:
+        """`epoch:revision`, as the id of an event."""
+        return f"{self.epoch}:{self.revision}"
+
+    @cached_property
+    def etag(self) -> str:
+        """`"epoch:revision"`, with its quotes: a strong ETag."""
+        return f'"{self.position}"'
+
+    @cached_property
+    def body(self) -> bytes:
+        """The envelope as JSON, ASCII."""
+        flags, segments = self.content.flags, self.content.segments
+        envelope = {
+            "schema": SCHEMA,
+            "epoch": self.epoch,
+            "revision": self.revision,
+            "service": self.service,
+            "environment": self.environment,
+            "flag_count": len(flags),
+            "checksum": checksum(flags, segments),
+            "flags": flags,
+            "segments": segments,
+        }
+        return json.dumps(envelope, separators=(",", ":"), allow_nan=False).encode("ascii")
+
+    @cached_property
+    def event(self) -> Event:
+        """`event: snapshot`, whose data is the body."""
+        return Event("snapshot", self.body, at=self.position)
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,7 +68,6 @@ class _Kept:
     """A snapshot, and until when it is known to be the newest."""
 
     snapshot: Snapshot
-    services: frozenset[str]
     seen: tuple[str, int]
     """Epoch and revision of the view that it was last compared with."""
 
@@ -67,7 +97,7 @@ class Snapshots:
             return kept.snapshot
         existing(view, "service", service)
         existing(view, "environment", environment)
-        kept = (_compared(kept, view) if kept else None) or _made(view, service, environment)
+        kept = (_compared(kept, view) if kept else None) or _made(view, service, environment, kept)
         self._kept[service, environment] = kept
         return kept.snapshot
 
@@ -75,27 +105,14 @@ class Snapshots:
 def _compared(kept: _Kept, view: View) -> _Kept | None:
     """The same again when nothing that it depends on was changed. Which services those are changes only with them."""
     snapshot = kept.snapshot
-    revision = revision_of(view, kept.services, snapshot.environment)
+    revision = revision_of(view, snapshot.content.services, snapshot.environment)
     if (view.epoch, revision) != (snapshot.epoch, snapshot.revision):
         return None
     return replace(kept, seen=(view.epoch, view.revision))
 
 
-def _made(view: View, service: str, environment: str) -> _Kept:
-    content = gather(view, service, environment)
+def _made(view: View, service: str, environment: str, before: _Kept | None) -> _Kept:
+    content = gather(view, service, environment, before=before.snapshot.content if before else None)
     revision = revision_of(view, content.services, environment)
-    envelope = {
-        "schema": SCHEMA,
-        "epoch": view.epoch,
-        "revision": revision,
-        "service": service,
-        "environment": environment,
-        "flag_count": len(content.flags),
-        "checksum": checksum(content.flags, content.segments),
-        "flags": content.flags,
-        "segments": content.segments,
-    }
-    body = json.dumps(envelope, separators=(",", ":"), allow_nan=False).encode("ascii")
-    etag = f'"{view.epoch}:{revision}"'
-    snapshot = Snapshot(service, environment, view.epoch, revision, etag, body)
-    return _Kept(snapshot, content.services, (view.epoch, view.revision))
+    snapshot = Snapshot(service, environment, view.epoch, revision, content)
+    return _Kept(snapshot, (view.epoch, view.revision))

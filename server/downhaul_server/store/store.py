@@ -21,6 +21,7 @@ from downhaul_server.store.durability import Durability
 from downhaul_server.store.entries import RawEntry
 from downhaul_server.store.errors import Conflict, Stale, StoreDiverged, StoreUnavailable
 from downhaul_server.store.follower import Follower, Listener
+from downhaul_server.store.rewind import rewind
 from downhaul_server.store.view import Freshness, View
 from downhaul_server.store.writer import Writer, fingerprint_of, prepare
 
@@ -30,6 +31,8 @@ START_TIMEOUT_S = 5.0
 OWN_VIEW_TIMEOUT_S = 1.0
 OTHER_WORKERS_TIMEOUT_S = 0.25
 CATCH_UP_TIMEOUT_S = 0.25
+REWIND_PAGE = 50
+"""Most clients that come back are a few revisions behind."""
 FIRST_ENVIRONMENTS = ("production", "staging")
 
 
@@ -141,6 +144,19 @@ class Store:
         """One entry of the log; None when there is none (yet, or any more). Raises StoreUnavailable, StoreDiverged."""
         entries = self.log(before=revision + 1, limit=1)
         return entries[0] if entries and entries[0].revision == revision else None
+
+    def rewind(self, view: View, revision: int) -> View | None:
+        """`view` (one of this store's) as it was at an earlier revision of its epoch; see `store/rewind.py`.
+
+        None where the log does not tell, and while Redis is away: then nobody knows but the view itself.
+        """
+        if self._follower.state != "following":
+            return None
+        try:
+            return rewind(view, revision, queries.newest_first(self._connections.reads, view.revision + 1, REWIND_PAGE))
+        except (RedisError, StoreDiverged) as error:
+            log.warning("store: cannot look back to revision %d: %s", revision, error)
+            return None
 
     def verify_log(self) -> list[str]:
         """Walk the hash chain from the oldest entry to the newest. A sentence per fault; empty when it is whole.

@@ -168,11 +168,25 @@ class View:
         for change in entry.changes:
             document = None if change.after is None else Document(change.address, entry.revision, change.after)
             changed[_parent(change.address)][change.address] = document
+        touched = dict(self._touched) | {touch_field(*touch): entry.revision for touch in entry.touches}
+        return View(self.epoch, entry.revision, entry.chain, self._with(changed), touched, self._freshness)
+
+    def undo(self, revision: int, chain: str, before: Mapping[str, Document | None]) -> View:
+        """The view at an earlier revision, of which these documents are known (None: absent); see `rewind`.
+
+        `touched` is an upper bound in it: what was touched since counts as touched at `revision`.
+        """
+        changed: defaultdict[str, dict[str, Document | None]] = defaultdict(dict)
+        for address, document in before.items():
+            changed[_parent(address)][address] = document
+        touched = {field: min(touch, revision) for field, touch in self._touched.items()}
+        return View(self.epoch, revision, chain, self._with(changed), touched, self._freshness)
+
+    def _with(self, changed: Mapping[str, Mapping[str, Document | None]]) -> dict[str, _Group]:
         groups = dict(self._groups)
         for parent, changes in changed.items():
             groups[parent] = groups.get(parent, _Group({})).replace(changes)
-        touched = dict(self._touched) | {touch_field(*touch): entry.revision for touch in entry.touches}
-        return View(self.epoch, entry.revision, entry.chain, groups, touched, self._freshness)
+        return groups
 
 
 def _parent(address: str) -> str:

@@ -1,0 +1,31 @@
+"""Server-sent events, ready to be sent: made once, and shared by every stream that they go to."""
+
+from __future__ import annotations
+
+import json
+from functools import cached_property
+from typing import Any
+
+
+class Event:
+    """One event of a stream: `id`, `event`, `retry`, and one line of `data` (the HTML standard's event streams)."""
+
+    def __init__(self, name: str, data: bytes, *, at: str | None = None, retry_ms: int | None = None) -> None:
+        """`data` is JSON without a line end; `at` is the position (`epoch:revision`) after it."""
+        self.name = name
+        head = f"event: {name}\n" if at is None else f"id: {at}\nevent: {name}\n"
+        if retry_ms is not None:
+            head += f"retry: {retry_ms}\n"
+        self.text = b"".join((head.encode("ascii"), b"data: ", data, b"\n\n"))
+        """As it stands in the body."""
+
+    @classmethod
+    def of(cls, name: str, data: Any, *, at: str | None = None, retry_ms: int | None = None) -> Event:
+        """An event whose data is yet to be written as JSON: compact, ASCII."""
+        text = json.dumps(data, separators=(",", ":"), allow_nan=False)
+        return cls(name, text.encode("ascii"), at=at, retry_ms=retry_ms)
+
+    @cached_property
+    def chunk(self) -> bytes:
+        """As a chunk of HTTP/1.1's chunked transfer coding (RFC 9112 section 7.1)."""
+        return b"%x\r\n%b\r\n" % (len(self.text), self.text)
