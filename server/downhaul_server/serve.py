@@ -9,88 +9,30 @@ from gevent import monkey
 # The workers need this before anything is imported; processes and signals are gunicorn's, and stay the system's.
 monkey.patch_all(os=False, signal=False)
 
+import logging
 import os
-import socket
+import signal
 import sys
-from collections.abc import Iterator
-from contextlib import contextmanager, suppress
-from types import FrameType
 from typing import Any
 
-import gevent
 from flask import Flask
 from gunicorn.app.base import BaseApplication
 from gunicorn.arbiter import Arbiter
 from gunicorn.glogging import Logger as GunicornLogger
-from gunicorn.http.errors import ParseException
-from gunicorn.workers.ggevent import GeventWorker
 from prometheus_client.multiprocess import mark_process_dead
 
 from downhaul_server import lifeline, limits, logs
 from downhaul_server.app import create_app
 from downhaul_server.listening import BACKLOG
 from downhaul_server.services.container import Services
-from downhaul_server.settings import Settings
+from downhaul_server.settings import Settings, SettingsError
 from downhaul_server.store import Board, Store
-from downhaul_server.unreadable import refusal
+from downhaul_server.workers import Worker
 
-GRACE_S = 5
-"""Requests that are being answered when we are told to stop get this long; the supervisor waits a little longer."""
-KEEP_ALIVE_S = 75
-"""Longer than an SDK's pause between polls, and than the 60 s after which proxies commonly give up a connection."""
-HANG_UP_PAUSE_S = 0.05
+log = logging.getLogger(__name__)
 
-
-class Worker(GeventWorker):  # type: ignore[misc]
-    """A gevent worker that hangs up on idle clients when it stops, instead of waiting for them to say something."""
-
-    sockets: list[Any]
-    """gunicorn's listeners until `patch`, gevent's sockets afterwards."""
-
-    def __init__(self, *args: Any, **kwargs: Any) -> None:
-        super().__init__(*args, **kwargs)
-        self.slot: int | None = None
-        """Its place on the board."""
-        self._idle: set[gevent.Greenlet] = set()
-
-    def patch(self) -> None:
-        """gunicorn would patch a second time here; that was done at the top, so only its sockets are left to do."""
-        self.sockets = [
-            socket.socket(listener.FAMILY, socket.SOCK_STREAM, fileno=listener.sock.detach())
-            for listener in self.sockets
-        ]
-
-    @contextmanager
-    def timeout_ctx(self) -> Iterator[None]:
-        """Around the wait for a client's next request."""
-        client = gevent.getcurrent()
-        self._idle.add(client)
-        try:
-            with super().timeout_ctx():
-                yield
-        finally:
-            self._idle.discard(client)
-
-    def handle_exit(self, number: int, frame: FrameType | None) -> None:
-        """SIGTERM."""
-        super().handle_exit(number, frame)
-        gevent.spawn(self._hang_up)
-
-    def handle_error(self, request: Any, client: socket.socket, address: Any, error: BaseException) -> None:
-        """What could not be read as a request, or failed outside of the application."""
-        if isinstance(error, gevent.GreenletExit):
-            return  # We hung up on an idle client.
-        if not isinstance(error, ParseException):
-            super().handle_error(request, client, address, error)
-            return
-        self.log.info("not a request: %s", error)
-        with suppress(OSError):
-            client.sendall(refusal(error))
-
-    def _hang_up(self) -> None:
-        while True:
-            gevent.killall(list(self._idle), block=False)
-            gevent.sleep(HANG_UP_PAUSE_S)
+GRACE_S = 7
+"""The master waits this long for its workers, whose own end is shorter; the supervisor waits a little longer."""
 
 
 class Logger(GunicornLogger):  # type: ignore[misc]
@@ -112,6 +54,7 @@ class Web(BaseApplication):  # type: ignore[misc]
         self._descriptor = descriptor
         self._board = Board()
         self._store: Store | None = None
+        self._services: Services | None = None
         super().__init__()
 
     def load_config(self) -> None:
@@ -122,7 +65,21 @@ class Web(BaseApplication):  # type: ignore[misc]
     def load(self) -> Flask:
         """In the worker, after the fork."""
         self._store = Store.open(self._settings, board=self._board)
-        return create_app(Services(self._store, self._settings), self._settings)
+        self._services = Services(self._store, self._settings)
+        return create_app(self._services, self._settings)
+
+    def stop(self) -> None:
+        """In a worker that is about to end: streams and waiting answers come to their end."""
+        if self._services is not None:
+            self._services.stop()
+
+    def reload(self) -> None:
+        """In the master, before it makes new workers: secrets in files may have changed."""
+        try:
+            self._settings = Settings.from_environment().prepare()
+        except SettingsError as error:
+            log.error("the settings stay as they are: %s", error)
+        super().reload()
 
     def _options(self) -> dict[str, Any]:
         return {
@@ -131,7 +88,7 @@ class Web(BaseApplication):  # type: ignore[misc]
             "worker_class": Worker,
             "worker_connections": limits.connections_for(limits.descriptor_limit()),
             "backlog": BACKLOG,
-            "keepalive": KEEP_ALIVE_S,
+            "keepalive": int(Worker.patience.idle),
             "graceful_timeout": GRACE_S,
             "timeout": 30,
             "limit_request_line": 8190,
@@ -151,6 +108,8 @@ class Web(BaseApplication):  # type: ignore[misc]
         worker.slot = self._board.reserve()
 
     def _post_fork(self, server: Arbiter, worker: Worker) -> None:
+        # Until the worker has a handler of its own, the master's would swallow this.
+        signal.signal(signal.SIGTERM, signal.SIG_DFL)
         lifeline.end_with_parent(worker.ppid)
         if worker.slot is not None:
             self._board.claim(worker.slot)

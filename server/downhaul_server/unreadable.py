@@ -8,29 +8,33 @@ from http import HTTPStatus
 
 from gunicorn.http.errors import ExpectationFailed, LimitRequestHeaders, LimitRequestLine, UnsupportedTransferCoding
 
-from downhaul_server.api.problems import BAD_REQUEST, CONTENT_TYPE
+from downhaul_server.api.problems import BAD_REQUEST, CONTENT_TYPE, REQUEST_TIMEOUT
+from downhaul_server.clients import TooSlowError
 
 STATUSES = {
     LimitRequestLine: HTTPStatus.REQUEST_URI_TOO_LONG,
     LimitRequestHeaders: HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE,
     ExpectationFailed: HTTPStatus.EXPECTATION_FAILED,
     UnsupportedTransferCoding: HTTPStatus.NOT_IMPLEMENTED,
+    TooSlowError: HTTPStatus.REQUEST_TIMEOUT,
 }
-"""gunicorn's refusals that are more than a bad request."""
+"""Refusals that are more than a bad request."""
+KINDS = {HTTPStatus.BAD_REQUEST: BAD_REQUEST, HTTPStatus.REQUEST_TIMEOUT: REQUEST_TIMEOUT}
+"""Those that have a type of their own."""
 
 
 def refusal(error: Exception) -> bytes:
     """A whole HTTP answer with a problem document (RFC 9457), as the API gives; the connection ends with it."""
     status = STATUSES.get(type(error), HTTPStatus.BAD_REQUEST)
-    bad_request = status is HTTPStatus.BAD_REQUEST
+    kind = KINDS.get(status)
     request_id = secrets.token_hex(8)
     body = json.dumps(
         {
-            # RFC 9457, 4.2.1: the status says it all.
-            "type": BAD_REQUEST.uri if bad_request else "about:blank",
-            "title": BAD_REQUEST.title if bad_request else status.phrase,
+            # RFC 9457, 4.2.1: about:blank where the status says it all.
+            "type": kind.uri if kind else "about:blank",
+            "title": kind.title if kind else status.phrase,
             "status": status,
-            "detail": str(error),
+            "detail": error.description if isinstance(error, TooSlowError) else str(error),
             "request_id": request_id,
         }
     )

@@ -24,6 +24,7 @@ _BY_STATUS = {
     403: problems.FORBIDDEN,
     404: problems.NOT_FOUND,
     405: problems.METHOD_NOT_ALLOWED,
+    408: problems.REQUEST_TIMEOUT,
     413: problems.BODY_TOO_LARGE,
     415: problems.UNSUPPORTED_MEDIA_TYPE,
     422: problems.INVALID,
