@@ -6,7 +6,7 @@ import ctypes
 import os
 import signal
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 PR_SET_PDEATHSIG = 1
 
@@ -23,10 +23,16 @@ def end_with_parent(parent: int, how: signal.Signals = signal.SIGTERM) -> None:
         os._exit(1)
 
 
-def before_exec() -> Callable[[], None]:
-    """For Popen's `preexec_fn`: the child to be ends with this process."""
+def before_exec(deaf_to: Sequence[signal.Signals] = ()) -> Callable[[], None]:
+    """For Popen's `preexec_fn`: the child to be ends with this process, and ignores these signals at first."""
     parent = os.getpid()
-    return lambda: end_with_parent(parent)
+
+    def prepare() -> None:
+        for number in deaf_to:
+            signal.signal(number, signal.SIG_IGN)
+        end_with_parent(parent)
+
+    return prepare
 
 
 # Looked up once, because after a fork as little as possible may happen.

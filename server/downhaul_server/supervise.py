@@ -18,7 +18,7 @@ from downhaul_server.store import Embedded, EmbeddedError
 
 log = logging.getLogger(__name__)
 
-SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
+ENDS = (signal.SIGTERM, signal.SIGINT)
 PAUSE_S = 0.1
 STOP_S = 8.0
 """Longer than the web server's own graceful time, and with Redis's part about ten seconds."""
@@ -48,6 +48,8 @@ class Child:
     """All of its environment: it holds secrets."""
     descriptors: tuple[int, ...] = ()
     """Open files that it inherits under the same numbers."""
+    reloads: bool = False
+    """SIGHUP tells it to take its settings anew, as soon as it has started; before, it is deaf to that."""
     _process: subprocess.Popen[bytes] | None = None
     _started: float = 0.0
     _quick_deaths: int = 0
@@ -66,7 +68,7 @@ class Child:
             stdin=subprocess.DEVNULL,
             pass_fds=self.descriptors,
             start_new_session=True,
-            preexec_fn=lifeline.before_exec(),
+            preexec_fn=lifeline.before_exec(deaf_to=(signal.SIGHUP,) if self.reloads else ()),
         )
 
     def ensure_running(self) -> None:
@@ -105,7 +107,8 @@ class Child:
 
 class Supervisor:
     """Holds the embedded Redis and the children, from `with` until a signal. The first one ends all in order and in
-    about ten seconds, the second one at once."""
+    about ten seconds, the second one at once. SIGHUP says that the terminal is gone, and is such a signal; where there
+    is no terminal, it is the wish that the children that can do so reload."""
 
     def __init__(self) -> None:
         self._redis: Embedded | None = None
@@ -114,9 +117,14 @@ class Supervisor:
         self._redis_pause = PAUSE_S
         self._redis_due = 0.0
         self._stopped = 0.0
+        self._reload_wanted = False
+        # With nohup, too, there is no terminal that matters.
+        hangs_up = has_terminal() and signal.getsignal(signal.SIGHUP) != signal.SIG_IGN
+        self._ends = (*ENDS, signal.SIGHUP) if hangs_up else ENDS
 
     def __enter__(self) -> Supervisor:
-        for number in SIGNALS:
+        signal.signal(signal.SIGHUP, self._want_reload)
+        for number in self._ends:
             signal.signal(number, self._stop)
         return self
 
@@ -149,11 +157,20 @@ class Supervisor:
             time.sleep(PAUSE_S)
 
     def look(self) -> None:
-        """Start again whatever has died. Raises ChildFailedError."""
+        """Start again whatever has died; reload if that was wished for. Raises ChildFailedError."""
         for child in self._children:
             child.ensure_running()
+        if self._reload_wanted:
+            self._reload_wanted = False
+            self._reload()
         if self._redis is not None and time.monotonic() >= self._redis_due:
             self._revive(self._redis)
+
+    def _reload(self) -> None:
+        for child in self._children:
+            if child.reloads:
+                log.info("%s reloads", child.name)
+                child.send(signal.SIGHUP)
 
     def _revive(self, redis: Embedded) -> None:
         # Without Redis the server still answers every read, so a disk that is full must not end it.
@@ -181,9 +198,12 @@ class Supervisor:
         self._expect_second_signal()
         raise Stopped(signal.Signals(number).name)
 
+    def _want_reload(self, number: int, frame: FrameType | None) -> None:
+        self._reload_wanted = True
+
     def _expect_second_signal(self) -> None:
         self._stopped = time.monotonic()
-        for number in SIGNALS:
+        for number in self._ends:
             signal.signal(number, self._end_at_once)
 
     def _end_at_once(self, number: int, frame: FrameType | None) -> None:
@@ -195,6 +215,15 @@ class Supervisor:
             # What it has acknowledged is on disk: a kill loses nothing.
             os.kill(self._redis.pid, signal.SIGKILL)
         os._exit(128 + number)
+
+
+def has_terminal() -> bool:
+    """Whether a terminal controls this process, and sends SIGHUP when it is closed."""
+    try:
+        os.close(os.open(os.ctermid(), os.O_RDWR | os.O_NOCTTY))
+    except OSError:
+        return False
+    return True
 
 
 def _how(status: int) -> str:

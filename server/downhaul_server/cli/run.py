@@ -73,6 +73,7 @@ def _web_server(listener: socket.socket, redis_url: str, metrics: Path, environ:
         command=(sys.executable, "-P", "-m", "downhaul_server.serve", str(listener.fileno())),
         environ={**environ, **told_by_us},
         descriptors=(listener.fileno(),),
+        reloads=True,
     )
 
 
