@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import fcntl
 import os
 import random
 import signal
+import termios
 import threading
 import time
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -18,6 +21,8 @@ from support.waiting import wait_until
 pytestmark = pytest.mark.redis
 
 RELOADS = 3
+HABITS = ((0.02, False), (0.2, False), (0.02, True), (0.3, True), (2.0, True))
+"""Of each operator the longest pause, and whether its connection is kept."""
 
 
 @dataclass
@@ -86,11 +91,18 @@ def logged(server: Server) -> set[int]:
             return found
 
 
+@pytest.fixture
+def server(data_dir: Path) -> Iterator[Server]:
+    """In a session of its own: whoever runs the tests may have a terminal."""
+    with Server(data_dir, prepare=os.setsid) as server:
+        yield server
+
+
 def test_no_kill_is_lost_and_no_client_is_cut_off_while_the_workers_are_replaced(server: Server) -> None:
     server.made("services", {"key": "busy"})
     operators = [
         Operator(server.url, f"flag-{number}", pause_s, keeps_alive)
-        for number, (pause_s, keeps_alive) in enumerate([(0.02, False), (0.2, False), (0.02, True), (0.3, True), (2.0, True)])
+        for number, (pause_s, keeps_alive) in enumerate(HABITS)
     ]
     for operator in operators:
         server.made("services/busy/flags", {"key": operator.flag, "type": "boolean"})
@@ -110,3 +122,46 @@ def test_no_kill_is_lost_and_no_client_is_cut_off_while_the_workers_are_replaced
     assert len(acknowledged) > 20
     assert acknowledged <= logged(server)
     assert "Traceback" not in server.output
+
+
+def test_a_hang_up_during_the_start_ends_nothing(data_dir: Path) -> None:
+    server = Server(data_dir, prepare=os.setsid, DOWNHAUL_WORKERS="1").start()
+    try:
+        wait_until(lambda: "downhaul_server.serve" in " ".join(server.processes().values()), "the web server starts")
+        for _ in range(3):
+            server.send(signal.SIGHUP)
+        server.ready()
+        assert "starting it again" not in server.output
+    finally:
+        server.stop()
+
+
+def test_a_secret_in_a_file_is_read_again_and_a_wrong_one_is_not_taken(data_dir: Path, tmp_path: Path) -> None:
+    kept = tmp_path / "token"
+    kept.write_text(ADMIN_TOKEN, "ascii")
+    told = {"DOWNHAUL_ADMIN_TOKEN": "", "DOWNHAUL_ADMIN_TOKEN_FILE": str(kept)}
+    with Server(data_dir, prepare=os.setsid, **told) as server:
+        server.token = ADMIN_TOKEN
+        kept.write_text(" ", "ascii")
+        replaced(server)
+        assert "DOWNHAUL_ADMIN_TOKEN_FILE: expected a file with a value in it" in server.output
+        assert server.call("GET", "/api/v1/status").status_code == 200
+        kept.write_text(f"{ADMIN_TOKEN}-renewed", "ascii")
+        replaced(server)
+        assert server.call("GET", "/api/v1/status").status_code == 401
+        server.token = f"{ADMIN_TOKEN}-renewed"
+        assert server.call("GET", "/api/v1/status").status_code == 200
+
+
+def test_with_a_terminal_its_closing_ends_the_server(data_dir: Path) -> None:
+    ours, theirs = os.openpty()
+
+    def take_terminal() -> None:
+        os.setsid()
+        fcntl.ioctl(theirs, termios.TIOCSCTTY, 0)
+
+    with Server(data_dir, prepare=take_terminal, DOWNHAUL_WORKERS="1") as server:
+        os.close(ours)
+        wait_until(server.ended, "it has ended")
+        assert not server.processes()
+    os.close(theirs)

@@ -6,7 +6,7 @@ import os
 import signal
 import subprocess
 import sys
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -35,14 +35,24 @@ def command(*arguments: str, environ: Mapping[str, str]) -> subprocess.Completed
 class Server:
     """`downhaul-server run` (or `demo`) on a free port. Use it with `with`, which ends it and looks for leftovers."""
 
-    def __init__(self, data_dir: Path, *, verb: str = "run", port: int | None = None, **settings: str) -> None:
-        """`settings` are environment variables: `DOWNHAUL_WORKERS="3"`."""
+    def __init__(
+        self,
+        data_dir: Path,
+        *,
+        verb: str = "run",
+        port: int | None = None,
+        prepare: Callable[[], None] | None = None,
+        **settings: str,
+    ) -> None:
+        """`settings` are environment variables: `DOWNHAUL_WORKERS="3"`. `prepare` runs in the new process, before it
+        is the server."""
         redis_binary()
         self.port = port or free_port()
         self.data_dir = data_dir
         self.environ = environment(data_dir, **{"DOWNHAUL_BIND": f"127.0.0.1:{self.port}", **settings})
         self.token = self.environ["DOWNHAUL_ADMIN_TOKEN"]
         self._verb = verb
+        self._prepare = prepare
         self._process: subprocess.Popen[bytes] | None = None
         self._output = data_dir.parent / f"{data_dir.name}.output"
 
@@ -65,7 +75,12 @@ class Server:
         """Start it; does not wait."""
         with open(self._output, "wb") as output:
             self._process = subprocess.Popen(
-                [*COMMAND, self._verb], env=self.environ, stdin=subprocess.DEVNULL, stdout=output, stderr=output
+                [*COMMAND, self._verb],
+                env=self.environ,
+                stdin=subprocess.DEVNULL,
+                stdout=output,
+                stderr=output,
+                preexec_fn=self._prepare,
             )
         return self
 
