@@ -4,6 +4,8 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
+# Most tests wait more than they compute.
+JOBS ?= $(shell cores=$$(getconf _NPROCESSORS_ONLN 2>/dev/null || echo 2); echo $$((cores < 8 ? cores + 1 : 8)))
 export DOWNHAUL_DATA_DIR ?= $(CURDIR)/.data
 
 .DEFAULT_GOAL := help
@@ -24,8 +26,8 @@ redis: ## Find a Redis server on this machine, or install one with the system's 
 run: setup redis ## Bring up the service with embedded Redis, demo data and two demo microservices
 	@exec $(BIN)/downhaul-server demo
 
-test: setup redis ## Run every test
-	$(BIN)/python -m pytest
+test: setup redis ## Run every test, several files at a time: JOBS=1 for one after the other
+	$(BIN)/python -m pytest --numprocesses $(JOBS) --dist loadfile
 
 faults: setup redis ## Run the fault suite for long: MINUTES=30 by default
 	DOWNHAUL_FAULTS_MINUTES=$(or $(MINUTES),30) $(BIN)/python -m pytest tests/faults --timeout=0

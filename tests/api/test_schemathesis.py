@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterator
 from pathlib import Path
 from types import SimpleNamespace
@@ -39,6 +40,7 @@ def settled(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Client]:
         client.post("/api/v1/segments", {"key": "beta", "when": {"attribute": "plan", "op": "exists"}})
         under_test.app = client.app
         yield client
+    logging.getLogger().setLevel(logging.INFO)  # the level is the process's: later tests look into the log
 
 
 def described() -> Any:
@@ -47,7 +49,7 @@ def described() -> Any:
     It is the same for every app, so an app that serves nothing gives it, before any test begins.
     """
     nothing: Any = SimpleNamespace(health=dict)
-    app = create_app(nothing, Settings(data_dir=Path("nowhere"), log_level="critical"))
+    app = create_app(nothing, Settings(data_dir=Path("nowhere")))
     document = app.test_client().get("/api/v1/openapi.json").json
     for component in document["components"]["schemas"].values():
         if component.get("type") == "object":

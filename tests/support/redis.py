@@ -23,6 +23,8 @@ from support.waiting import PATIENCE_S, wait_until
 
 FAKE_BLOCK_S = 0.02
 REAL_BLOCK_S = 0.05
+FIRST_PORT, LAST_PORT = 20_000, 32_000
+PLACES = 16
 
 
 def redis_binary() -> str:
@@ -203,10 +205,11 @@ def free_port() -> int:
     """A loopback port that nobody uses at the moment.
 
     Below the range from which the system gives ports to outgoing connections: a server that is down for a while must
-    find its port free when it comes back.
+    find its port free when it comes back. Tests that run side by side draw from ranges of their own, for the same reason.
     """
+    place = int(os.environ.get("PYTEST_XDIST_WORKER", "gw0").removeprefix("gw")) % PLACES
     while True:
-        port = random.randint(20_000, 32_000)
+        port = random.randrange(FIRST_PORT + place, LAST_PORT, PLACES)
         with suppress(OSError), socket.create_server(("127.0.0.1", port)):
             return port
 
