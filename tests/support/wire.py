@@ -1,0 +1,56 @@
+"""HTTP byte by byte, for tests of clients that are slow, or stop in the middle."""
+
+from __future__ import annotations
+
+import socket
+from http.client import HTTPResponse
+
+from support.server import Server
+
+PATIENCE_S = 15.0
+
+
+class Wire:
+    """A connection to a server, on which a request may be sent in parts. Use it with `with`."""
+
+    def __init__(self, server: Server) -> None:
+        self._server = server
+        self._socket = socket.create_connection(("127.0.0.1", server.port), timeout=PATIENCE_S)
+
+    def send(self, part: bytes) -> None:
+        """Some bytes of a request."""
+        self._socket.sendall(part)
+
+    def head(self, method: str, path: str, length: int = 0, token: str | None = None) -> None:
+        """All of a request but its body; as the administrator, unless a token is given."""
+        lines = (
+            f"{method} {path} HTTP/1.1",
+            f"Host: 127.0.0.1:{self._server.port}",
+            f"Authorization: Bearer {token or self._server.token}",
+            "Content-Type: application/json",
+            f"Content-Length: {length}",
+        )
+        self.send("\r\n".join((*lines, "", "")).encode("ascii"))
+
+    def answer(self) -> HTTPResponse:
+        """The head of the answer; its body can be read. Raises OSError or http.client's errors where there is none."""
+        found = HTTPResponse(self._socket)
+        found.begin()
+        return found
+
+    def ended(self) -> bool:
+        """Whether the server hangs up, rather than answers, within our patience."""
+        try:
+            return self._socket.recv(1) == b""
+        except ConnectionResetError:
+            return True
+
+    def close(self) -> None:
+        """Hang up."""
+        self._socket.close()
+
+    def __enter__(self) -> Wire:
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self.close()
