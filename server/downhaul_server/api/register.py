@@ -10,13 +10,14 @@ from downhaul_server.api.metrics import Metrics
 from downhaul_server.api.openapi import Api
 from downhaul_server.api.polls import Polls
 from downhaul_server.api.request_ids import RequestIds
-from downhaul_server.api.v1 import catalog, flags, keys, kill, segments, status
+from downhaul_server.api.v1 import catalog, flags, fleet, keys, kill, segments, status
 from downhaul_server.services.container import Services
 from downhaul_server.settings import Settings
 
 BLUEPRINTS = (
     kill.blueprint,
     flags.blueprint,
+    fleet.blueprint,
     segments.blueprint,
     catalog.blueprint,
     keys.blueprint,

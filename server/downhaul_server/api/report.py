@@ -1,4 +1,4 @@
-"""For instances: the report of what each has applied."""
+"""For instances: the report of what each has applied, and of what it has evaluated."""
 
 from __future__ import annotations
 
@@ -9,10 +9,10 @@ from flask import Response
 from downhaul_server.api.answers import json_answer
 from downhaul_server.api.auth import instances
 from downhaul_server.api.blueprint import Blueprint
-from downhaul_server.api.context import services
+from downhaul_server.api.context import wiring
 from downhaul_server.api.schemas.fleet import PaceSchema, ReportSchema
 from downhaul_server.services.actors import SdkKey
-from downhaul_server.services.fleet import Pace
+from downhaul_server.services.container import Services
 
 blueprint = Blueprint("reports", __name__, description="What instances say of themselves, with an SDK key.")
 
@@ -25,9 +25,14 @@ REPORT = "/sdk/v1/report"
 @blueprint.answers(200, PaceSchema)
 def post_report(key: SdkKey, body: dict[str, Any]) -> Response:
     """Say how a process is: what it has applied, and what it has evaluated since it last said so."""
-    return json_answer(answer(services().fleet.report(key, body)))
+    return json_answer(take(wiring().services, key, body))
 
 
-def answer(pace: Pace) -> dict[str, int]:
-    """As the API answers it."""
+def take(services: Services, key: SdkKey, report: dict[str, Any]) -> dict[str, int]:
+    """A report of the right shape; gives the answer. Raises ServiceError."""
+    pace = services.fleet.report(key, report)
+    if counts := report.get("counts"):
+        service, sequence = report["service"], report.get("sequence") or 0
+        if services.fleet.is_new_sequence(key, service, report["process"], sequence):
+            services.evaluations.add(key, service, counts)
     return {"next_report_s": pace.next_report_s, "spread_ms": pace.spread_ms}

@@ -8,16 +8,16 @@ from __future__ import annotations
 import math
 import threading
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
 from downhaul_server.services.access import newest_view
-from downhaul_server.services.audience import Group, concerned, services_in_snapshot
-from downhaul_server.services.fleet import Fleet, snapshot_revision
+from downhaul_server.services.audience import Audience, Group
+from downhaul_server.services.fleet import Fleet
 from downhaul_server.services.instances import Entry, State
-from downhaul_server.store import Store, View
+from downhaul_server.store import Mark, Store
 
 LONGEST_WAIT_S = 60.0
 MOST_STRAGGLERS = 1000
@@ -25,6 +25,10 @@ MOST_WAITING = 200
 """Of one process; whoever comes beyond is answered at once, with what is known."""
 TICK_S = 0.5
 """Some things become true by time alone: an instance is gone, the fleet's news are up to date again."""
+NEWS_S = 0.25
+"""How long an answer at once is held up to learn what others know."""
+FRESH_S = 120.0
+"""Of older changes no latency is told: who applies them now has only just started."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,9 +89,10 @@ class Acknowledgement:
 class Acknowledgements:
     """Answers, and holds those who wait."""
 
-    def __init__(self, store: Store, fleet: Fleet) -> None:
+    def __init__(self, store: Store, fleet: Fleet, audience: Audience) -> None:
         self._store = store
         self._fleet = fleet
+        self._audience = audience
         self._stopping = threading.Event()
         self._places = threading.BoundedSemaphore(MOST_WAITING)
 
@@ -98,9 +103,10 @@ class Acknowledgements:
 
         With `wait` (seconds), as soon as it is confirmed, or when the time is up. Raises Unavailable.
         """
-        question = _Question(revision, committed_at, tuple(touches))
+        question = Question(revision, committed_at, tuple(touches), self._store.news.mark())
         if not wait or not self._places.acquire(blocking=False):
-            return self._answer(question, newest_view(self._store))
+            question.news.wait(NEWS_S)
+            return self._answer(question, self._targets(question))
         try:
             return self._wait(question, time.monotonic() + min(wait, LONGEST_WAIT_S))
         finally:
@@ -111,43 +117,43 @@ class Acknowledgements:
         self._stopping.set()
         threading.Thread(target=self._fleet.wake, name="downhaul-stop", daemon=True).start()
 
-    def _wait(self, question: _Question, deadline: float) -> Acknowledgement:
-        self._store.wait_for(question.revision, deadline - time.monotonic())
+    def _wait(self, question: Question, deadline: float) -> Acknowledgement:
+        left = deadline - time.monotonic()
+        while not self._is_served(question) and left > 0 and not self._stopping.is_set():
+            self._store.wait_for(question.revision, min(left, TICK_S))
+            left = deadline - time.monotonic()
         with self._fleet.watching(newest_view(self._store).epoch) as watch:
-            while True:
+            while left > 0 and not self._stopping.is_set():
                 watch.moved.clear()
-                view = newest_view(self._store)
-                self._fleet.aim(watch, self._targets(question, view))
+                self._fleet.aim(watch, self._targets(question))
                 if self._fleet.is_met(watch):
-                    answer = self._answer(question, view, watch.targets)
+                    # Whoever is known to others only, is known here once the news are back.
+                    question.news.wait(min(left, TICK_S))
+                    answer = self._answer(question, watch.targets)
                     if answer.confirmed:
                         return answer
-                left = deadline - time.monotonic()
-                if left <= 0 or self._stopping.is_set():
-                    return self._answer(question, view, watch.targets)
                 watch.moved.wait(min(left, TICK_S))
+                left = deadline - time.monotonic()
+            return self._answer(question, self._targets(question) | watch.targets)
 
-    def _targets(self, question: _Question, view: View) -> dict[Group, int]:
-        """The groups that are concerned, each with the revision that its instances must have."""
-        return {
-            group: min(question.revision, snapshot_revision(view, group))
-            for group in self._fleet.groups()
-            if view.get(f"service/{group[0]}")
-            and concerned(group, services_in_snapshot(view, group[0]), question.touches)
-        }
+    def _is_served(self, question: Question) -> bool:
+        return newest_view(self._store).revision >= question.revision
 
-    def _answer(self, question: _Question, view: View, targets: dict[Group, int] | None = None) -> Acknowledgement:
+    def _targets(self, question: Question) -> dict[Group, int]:
+        """Who is concerned, and the revision that they must have."""
+        view = newest_view(self._store)
+        return self._audience.targets(view, self._fleet.groups(), question.revision, question.touches)
+
+    def _answer(self, question: Question, targets: Mapping[Group, int]) -> Acknowledgement:
         now = self._fleet.now()
-        wanted = self._targets(question, view) if targets is None else targets
-        if view.revision < question.revision:
-            wanted = dict.fromkeys(wanted, question.revision)
+        epoch, served = newest_view(self._store).epoch, self._is_served(question)
         applied: list[Entry] = []
         missing: list[tuple[Group, Entry]] = []
-        for group, revision in wanted.items():
+        for group, revision in targets.items():
             for entry in self._fleet.entries(group):
                 if entry.state(now) is State.GONE:
                     continue
-                if entry.has_applied(view.epoch, revision):
+                if served and entry.has_applied(epoch, revision):
                     applied.append(entry)
                 else:
                     missing.append((group, entry))
@@ -157,24 +163,39 @@ class Acknowledgements:
             committed_at=question.committed_at,
             instances=len(applied) + len(missing),
             applied=len(applied),
-            confirmed=not missing and view.revision >= question.revision,
+            confirmed=served and not missing and question.news.is_back,
             stragglers=tuple(_straggler(group, entry, now) for group, entry in missing[:MOST_STRAGGLERS]),
-            latency_ms=None,
+            latency_ms=percentiles(self._latencies(question, applied, now)),
         )
+
+    def _latencies(self, question: Question, applied: Iterable[Entry], now: float) -> list[float]:
+        """Commit to applied, in ms, of those who were there before; nothing of a change of long ago."""
+        committed = self._store.clock.to_local(datetime.fromisoformat(question.committed_at).timestamp() * 1000)
+        if now - committed > FRESH_S:
+            return []
+        return [
+            max(entry.applied_at - committed, 0.0) * 1000
+            for entry in applied
+            if entry.applied_at is not None and entry.first < committed
+        ]
 
 
 @dataclass(frozen=True, slots=True)
-class _Question:
+class Question:
+    """What is asked."""
+
     revision: int
     committed_at: str
     touches: tuple[Group, ...]
+    news: Mark
+    """Once it is back, all that other processes had told before the question is known."""
 
 
 def _straggler(group: Group, entry: Entry, now: float) -> Straggler:
     return Straggler(
         service=group[0],
         environment=group[1],
-        instance=entry.identity.instance or entry.process,
+        instance=entry.name,
         host=entry.identity.host,
         build=entry.identity.build,
         revision=entry.revision,
@@ -190,8 +211,3 @@ def percentiles(values: Sequence[float]) -> dict[str, float] | None:
     ordered = sorted(values)
     ranked = {f"p{share}": ordered[math.ceil(share / 100 * len(ordered)) - 1] for share in (50, 99)}
     return {name: round(value, 1) for name, value in (ranked | {"max": ordered[-1]}).items()}
-
-
-def seconds(timestamp: str) -> float:
-    """Seconds since 1970 of an RFC 3339 time."""
-    return datetime.fromisoformat(timestamp).timestamp()

@@ -6,9 +6,11 @@ from typing import Any
 
 from downhaul_server.services.acknowledgement import Acknowledgements
 from downhaul_server.services.actors import Actor, SdkKey
+from downhaul_server.services.audience import Audience
 from downhaul_server.services.catalog import Catalog
 from downhaul_server.services.commit import Committer
 from downhaul_server.services.evaluate import Evaluate
+from downhaul_server.services.evaluations import Evaluations
 from downhaul_server.services.flags import Flags
 from downhaul_server.services.fleet import Fleet
 from downhaul_server.services.history import History
@@ -16,6 +18,7 @@ from downhaul_server.services.keys import Keys
 from downhaul_server.services.kill import Kill
 from downhaul_server.services.segments import Segments
 from downhaul_server.services.snapshots import Snapshots
+from downhaul_server.services.survey import Survey
 from downhaul_server.settings import Settings
 from downhaul_server.store import Store
 
@@ -35,7 +38,11 @@ class Services:
         self.snapshots = Snapshots(store)
         self.evaluate = Evaluate(self.snapshots, settings.default_environment)
         self.fleet = Fleet(store)
-        self.acknowledgements = Acknowledgements(store, self.fleet)
+        audience = Audience(self.snapshots)
+        self.acknowledgements = Acknowledgements(store, self.fleet, audience)
+        self.survey = Survey(store, self.fleet, audience, settings.default_environment)
+        self.evaluations = Evaluations(store, settings.default_environment)
+        self.fleet.follow()
 
     def authenticate(self, token: str) -> Actor | SdkKey:
         """Who holds this token. Asks nobody. Raises Unauthenticated, and Unavailable while nothing is loaded."""

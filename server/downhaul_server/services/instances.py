@@ -5,8 +5,10 @@ Times are seconds of this process's monotonic clock; `None` in a time says that 
 
 from __future__ import annotations
 
+import json
+from collections.abc import Callable, Sequence
 from enum import StrEnum
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 HEARD_FACTOR = 2.5
 """An instance is live for this many of the intervals that it was told to report in."""
@@ -65,6 +67,11 @@ class Entry(NamedTuple):
     sequence: int = -1
     """Of the last counters that were taken."""
 
+    @property
+    def name(self) -> str:
+        """What people call it."""
+        return self.identity.instance or self.process
+
     def state(self, now: float) -> State:
         """Live, silent or gone."""
         if self.left is not None and self.left >= self.heard:
@@ -85,6 +92,33 @@ class Entry(NamedTuple):
     def is_forgotten(self, now: float) -> bool:
         """Whether nobody needs to know of it any more."""
         return now - self.heard > FORGOTTEN_S
+
+
+TIMES = tuple(Entry._fields.index(name) for name in ("heard", "first", "applied_at", "left", "opened", "closed"))
+
+
+def encode(entry: Entry, to_redis: Callable[[float], int]) -> str:
+    """As a JSON list, with times in milliseconds of the clock of Redis."""
+    record: list[Any] = list(entry)
+    for index in TIMES:
+        if record[index] is not None:
+            record[index] = to_redis(record[index])
+    return json.dumps(record, separators=(",", ":"))
+
+
+def decode(record: Sequence[Any], to_local: Callable[[float], float], now: float) -> Entry:
+    """What `encode` gave to another process. Nothing is later than now: clocks differ a little.
+
+    Raises ValueError for what a release with another layout has written.
+    """
+    if len(record) != len(Entry._fields) or len(record[1]) != len(Identity._fields):
+        raise ValueError(f"this is no instance: {record!r}")
+    values = list(record)
+    values[1] = Identity(*record[1])
+    for index in TIMES:
+        if values[index] is not None:
+            values[index] = min(to_local(values[index]), now)
+    return Entry(*values)
 
 
 def merged(one: Entry, other: Entry) -> Entry:

@@ -14,6 +14,8 @@ from downhaul_server.store.errors import (
     StoreError,
     StoreUnavailable,
 )
+from downhaul_server.store.fleet import FleetNews, Mark, Record
+from downhaul_server.store.lease import Lease
 from downhaul_server.store.store import Store
 from downhaul_server.store.view import Document, View
 
@@ -27,7 +29,11 @@ __all__ = [
     "Embedded",
     "EmbeddedError",
     "Entry",
+    "FleetNews",
+    "Lease",
+    "Mark",
     "OperationReused",
+    "Record",
     "Stale",
     "Store",
     "StoreDiverged",

@@ -8,6 +8,18 @@
 | `{downhaul}:touched` | hash | `service@environment` (`*` for all) -> revision of the last commit that affects it |
 | `{downhaul}:log` | stream | `<revision>-0` -> `at` (ms), `digest`, `chain`, `body` |
 | `{downhaul}:op:<operation>` | hash, expires | `fingerprint`, `revision`, `at`, `result` |
+
+Beside the store, of the fleet; no script sees it, and none of it is needed to serve:
+
+| key | type | holds |
+|---|---|---|
+| `{downhaul}:fleets` | set | `service@environment` that has, or had, instances |
+| `{downhaul}:fleet:<service>@<environment>` | hash, expires | process -> what is known of it, as a JSON list |
+| `{downhaul}:counts:<service>@<environment>:<period>` | hash, expires | `flag variant` -> evaluations; period: `h<hours since 1970>`, `d<days since 1970>` |
+| `{downhaul}:deaf` | set | `service@environment/process` that was logged as deaf |
+| `{downhaul}:drills` | hash | `service@environment` -> result of its last drill; `@<environment>` -> when the last one began |
+| `{downhaul}:lease:<name>` | string, expires | who may do what only one may do |
+| `{downhaul}:news` | channel | batches of what changed in the fleet |
 """  # noqa: E501 - a table
 
 from __future__ import annotations
@@ -40,3 +52,24 @@ def touch_field(service: str, environment: str) -> str:
 def log_id(revision: int) -> str:
     """Id of the log entry of a revision."""
     return f"{revision}-0"
+
+
+FLEETS = "{downhaul}:fleets"
+NEWS = "{downhaul}:news"
+DEAF = "{downhaul}:deaf"
+DRILLS = "{downhaul}:drills"
+
+
+def fleet_key(group: str) -> str:
+    """Where the instances of a `service@environment` lie."""
+    return f"{{downhaul}}:fleet:{group}"
+
+
+def counts_key(group: str, period: str) -> str:
+    """Where the evaluations of a `service@environment` in a period (`h489123`, `d20380`) lie."""
+    return f"{{downhaul}}:counts:{group}:{period}"
+
+
+def lease_key(name: str) -> str:
+    """Who holds this lease."""
+    return f"{{downhaul}}:lease:{name}"

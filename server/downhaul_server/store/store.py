@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 from types import TracebackType
@@ -15,12 +16,16 @@ from downhaul_server.settings import Settings
 from downhaul_server.store import audit, queries
 from downhaul_server.store.board import Board
 from downhaul_server.store.checkpoint import Checkpoint, CheckpointCorruptError, Keeper
+from downhaul_server.store.clock import Clock
 from downhaul_server.store.commits import Commit, Committed, Entry
 from downhaul_server.store.connections import Connections
 from downhaul_server.store.durability import Durability
 from downhaul_server.store.entries import RawEntry
 from downhaul_server.store.errors import Conflict, Stale, StoreDiverged, StoreUnavailable
+from downhaul_server.store.fleet import FleetNews
 from downhaul_server.store.follower import Follower, Listener
+from downhaul_server.store.lease import Lease
+from downhaul_server.store.ledger import Ledger
 from downhaul_server.store.rewind import rewind
 from downhaul_server.store.view import Freshness, View
 from downhaul_server.store.writer import Writer, fingerprint_of, prepare
@@ -57,6 +62,13 @@ class Store:
         )
         self._follower.subscribe(lambda view, _: self._board.publish(view.revision))
         self._keeper = Keeper(checkpoint, lambda: self._follower.latest)
+        self._at_close: list[Callable[[], None]] = []
+        self.clock = Clock(connections.reads)
+        """The clock of Redis."""
+        self.news = FleetNews(connections, self.clock)
+        """What processes tell each other of the fleet."""
+        self.ledger = Ledger(connections)
+        """What is kept beside the log. Its methods raise RedisError: call them under `asking`."""
 
     @classmethod
     def open(
@@ -198,8 +210,27 @@ class Store:
         """
         return self._follower.subscribe(listener)
 
+    def lease(self, name: str, lasts_s: float) -> Lease:
+        """A lease that is not held yet. Its methods raise RedisError: call them under `asking`."""
+        return Lease(self._connections.writes, name, lasts_s=lasts_s)
+
+    @contextmanager
+    def asking(self) -> Iterator[None]:
+        """Around calls of `ledger`, of a lease, of `news.forget`. Raises StoreUnavailable."""
+        try:
+            yield
+        except RedisError as error:
+            raise _away(error) from error
+
+    def at_close(self, action: Callable[[], None]) -> None:
+        """Do this first when the store is closed."""
+        self._at_close.append(action)
+
     def close(self) -> None:
         """Stop following, write the last checkpoint, let go of every connection. Idempotent; takes about a second."""
+        while self._at_close:
+            self._at_close.pop()()
+        self.news.stop()
         self._board.publish(0)
         self._follower.stop()
         self._keeper.stop()

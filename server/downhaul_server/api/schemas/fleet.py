@@ -7,8 +7,19 @@ from typing import Any
 from marshmallow import ValidationError
 from marshmallow import fields as base
 
-from downhaul_server.api.schemas.common import Open
-from downhaul_server.api.schemas.fields import Bool, Choice, Int, Key, Number, Strict, Text, service_key
+from downhaul_server.api.schemas.common import Open, PageQuery, page_of
+from downhaul_server.api.schemas.fields import (
+    Bool,
+    Choice,
+    Int,
+    Key,
+    Number,
+    QueryInt,
+    Strict,
+    Text,
+    environment_key,
+    service_key,
+)
 
 PROCESS = r"[A-Za-z0-9_-]{1,64}"
 LARGEST = 2**53
@@ -16,6 +27,7 @@ LONGEST_MS = 7 * 24 * 3600 * 1000
 MOST_FLAGS = 5000
 MOST_VARIANTS = 200
 LONGEST_NAME = 200
+MOST_HOURS = 40 * 24
 
 
 class Counts(base.Field[dict[str, dict[str, int]]]):
@@ -126,3 +138,77 @@ class AcknowledgementSchema(Open):
         metadata={"description": "The others, those heard of last first; 1000 at most."},
     )
     latency_ms = base.Nested(LatencySchema, required=True, allow_none=True)
+
+
+class FleetQuery(PageQuery):
+    """Whose fleet."""
+
+    environment = environment_key(
+        metadata={"description": "When left out: the token's only one, else the server's default environment."}
+    )
+    state = Choice("live", "silent", "gone", metadata={"description": "Only those."})
+
+
+class InstanceSchema(Open):
+    """One process that runs the SDK."""
+
+    instance = base.String(required=True)
+    process = base.String(required=True)
+    host = base.String(required=True, allow_none=True)
+    pid = base.Integer(required=True, allow_none=True)
+    build = base.String(required=True, allow_none=True)
+    region = base.String(required=True, allow_none=True)
+    color = base.String(required=True, allow_none=True)
+    sdk = base.String(required=True, allow_none=True)
+    link = base.String(required=True, metadata={"enum": ["stream", "poll", "silent"]})
+    state = base.String(required=True, metadata={"enum": ["live", "silent", "gone"]})
+    deaf = base.Boolean(
+        required=True,
+        metadata={"description": "Silent, or without a change that it should long have: it may be wrong."},
+    )
+    epoch = base.String(required=True, allow_none=True)
+    revision = base.Integer(required=True, allow_none=True, metadata={"description": "Of the snapshot that it has."})
+    last_seen_s = base.Float(required=True, metadata={"description": "Seconds since it was heard of."})
+    applied = base.Boolean(required=True, metadata={"description": "Whether it has the newest snapshot, for certain."})
+
+
+class StatesSchema(Open):
+    """How many instances are in each state."""
+
+    live = base.Integer(required=True)
+    silent = base.Integer(required=True)
+    gone = base.Integer(required=True)
+
+
+class FleetPageSchema(page_of(InstanceSchema)):  # type: ignore[misc]
+    """Live instances first, then silent, then gone ones, which are forgotten after an hour."""
+
+    epoch = base.String(required=True)
+    revision = base.Integer(required=True, metadata={"description": "Of the newest snapshot."})
+    counts = base.Nested(StatesSchema, required=True)
+
+
+class EvaluationsQuery(Strict):
+    """Where, and for how long."""
+
+    environment = environment_key(
+        metadata={"description": "When left out: the token's only one, else the server's default environment."}
+    )
+    hours = QueryInt(
+        1, MOST_HOURS, load_default=24, metadata={"description": "By the hour up to 192, by the day beyond."}
+    )
+
+
+class EvaluationsOfHourSchema(Open):
+    """One hour; or one day, where more than 192 hours are asked for."""
+
+    at = base.DateTime(required=True, metadata={"description": "Its beginning."})
+    counts = base.Dict(
+        keys=base.String(), values=base.Integer(), required=True, metadata={"description": "Variant -> evaluations."}
+    )
+
+
+class EvaluationsSchema(Open):
+    """Oldest first; the last one is not over yet."""
+
+    items = base.List(base.Nested(EvaluationsOfHourSchema), required=True)
