@@ -39,3 +39,8 @@ def descriptor_warning(limit: int) -> str | None:
 def connections_for(limit: int) -> int:
     """How many clients one worker may hold under such a limit."""
     return max(limit - RESERVED, 32)
+
+
+def streams_for(limit: int) -> int:
+    """How many of those may be streams: there must always be room for a kill."""
+    return connections_for(limit) * 3 // 4

@@ -55,6 +55,13 @@ class Settings:
     max_body_bytes: int = 1024 * 1024
     """DOWNHAUL_MAX_BODY_BYTES: the largest request body that is read, 1 KiB to 64 MiB."""
 
+    stream_age: float = 900.0
+    """DOWNHAUL_STREAM_AGE: how long (seconds) a stream of changes lives, on average; 10 to 86400."""
+    max_streams: int = 10_000
+    """DOWNHAUL_MAX_STREAMS: how many streams a worker holds, 0 to 1,000,000; its connections bound them too."""
+    max_streams_per_key: int = 10_000
+    """DOWNHAUL_MAX_STREAMS_PER_KEY: how many of them with one key; as many as DOWNHAUL_MAX_STREAMS by default."""
+
     @property
     def bind(self) -> str:
         """`host:port`, as gunicorn takes it (an IPv6 host in brackets)."""
@@ -67,6 +74,7 @@ class Settings:
         Variables that start with DOWNHAUL_ and are not the server's (the SDK has its own) are left alone.
         """
         source = _Source(environ)
+        max_streams = source.read("DOWNHAUL_MAX_STREAMS", _integer(0, 1_000_000), 10_000)
         host, port = source.read("DOWNHAUL_BIND", _address, ("127.0.0.1", 8080))
         return cls(
             data_dir=source.read("DOWNHAUL_DATA_DIR", _folder, None) or _default_data_dir(environ),
@@ -80,6 +88,9 @@ class Settings:
             log_format=source.read("DOWNHAUL_LOG_FORMAT", _one_of(LOG_FORMATS), "json"),
             redis_replicas=source.read("DOWNHAUL_REDIS_REPLICAS", _integer(0, 16), 0),
             max_body_bytes=source.read("DOWNHAUL_MAX_BODY_BYTES", _integer(1024, 64 * 1024 * 1024), 1024 * 1024),
+            stream_age=float(source.read("DOWNHAUL_STREAM_AGE", _integer(10, 86_400), 900)),
+            max_streams=max_streams,
+            max_streams_per_key=source.read("DOWNHAUL_MAX_STREAMS_PER_KEY", _integer(0, 1_000_000), max_streams),
         )
 
     def prepare(self) -> Settings:

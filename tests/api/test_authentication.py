@@ -31,7 +31,11 @@ def test_every_route_declares_its_authentication_and_only_these_are_public(clien
     declared = routes(client)
     assert len(declared) > 35
     assert {path for _, path, kind in declared if kind == "public"} == PUBLIC
-    assert {path for _, path, kind in declared if kind == "sdk"} >= {"/sdk/v1/snapshot", "/sdk/v1/report"}
+    assert {path for _, path, kind in declared if kind == "sdk"} >= {
+        "/sdk/v1/snapshot",
+        "/sdk/v1/stream",
+        "/sdk/v1/report",
+    }
 
 
 def test_without_a_token_every_other_route_answers_401_before_it_reads_anything(client: Client) -> None:

@@ -49,11 +49,13 @@ class Blueprint(flask_smorest.Blueprint):  # type: ignore[misc]
         *,
         versioned: bool = False,
         operation_id: bool = True,
+        headers: tuple[str, ...] = (),
         problems: tuple[int, ...] = (),
     ) -> Callable[[V], V]:
         """Route one method of one address to a view that has declared its authentication.
 
         `versioned`: it speaks of a document with an ETag. `operation_id`: a write takes an Idempotency-Key.
+        `headers`: components of other header parameters that it takes (`openapi.py` has them).
         `problems`: statuses that it may answer beyond those that follow from its method, address and authentication.
         """
 
@@ -64,6 +66,7 @@ class Blueprint(flask_smorest.Blueprint):  # type: ignore[misc]
                 "method": method,
                 "versioned": versioned,
                 "operation_id": operation_id and method in WRITES,
+                "headers": headers,
             }
             _documentation(view)["manual_doc"] = {"operationId": view.__name__, "security": _SECURITY[kind]}
             parameters = [_path_parameter(name) for name in re.findall(r"<(\w+)>", rule)]
@@ -82,7 +85,9 @@ class Blueprint(flask_smorest.Blueprint):  # type: ignore[misc]
         arguments: Callable[[V], V] = self.arguments(schema, required=required)
         return lambda view: _note(_bodied(arguments(view)) if required else arguments(view), 400, 413, 415, 422)
 
-    def answers(self, status: int, schema: type[Schema] | None = None, **options: Any) -> Callable[[V], V]:
+    def answers(
+        self, status: int, schema: type[Schema] | dict[str, Any] | None = None, **options: Any
+    ) -> Callable[[V], V]:
         """Only says what the view answers: it makes the Response itself, and schemathesis holds it to this."""
         return only_documents(self.alt_response(status, schema=schema, **options))
 
@@ -144,9 +149,9 @@ def _complete(doc: dict[str, Any], doc_info: dict[str, Any], **_: Any) -> dict[s
     return doc
 
 
-def _headers(method: str, versioned: bool, operation_id: bool, **_: Any) -> list[str]:
+def _headers(method: str, versioned: bool, operation_id: bool, headers: tuple[str, ...], **_: Any) -> list[str]:
     """Names of the header parameters' components."""
-    names = ["IdempotencyKey"] if operation_id else []
+    names = [*headers, "IdempotencyKey"] if operation_id else [*headers]
     if versioned:
         names += {"GET": ["IfNoneMatch"], "PUT": ["IfMatch", "IfAbsent"], "POST": []}.get(method, ["IfMatch"])
     return names

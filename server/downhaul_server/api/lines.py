@@ -56,7 +56,7 @@ class Line:
             item = memoryview(item.chunk if self._chunked else item.text)
         self._socket.sendall(item)
 
-    def watch(self, hung_up: Callable[[], None]) -> None:
+    def watch(self, hung_up: Callable[[], object]) -> None:
         """Call `hung_up`, which must not wait, when the client hangs up. Until `release`."""
         if self._socket.family != socket.AF_UNIX:
             # Else a small event may wait for the acknowledgement of the one before.
@@ -79,7 +79,7 @@ class Line:
             if error.errno not in (errno.ENOTCONN, errno.EBADF):
                 raise
 
-    def _readable(self, hung_up: Callable[[], None]) -> None:
+    def _readable(self, hung_up: Callable[[], object]) -> None:
         try:
             # Not gevent's `recv`, which may wait, and here is nobody who could.
             gone = not self._socket._sock.recv(1, socket.MSG_PEEK | socket.MSG_DONTWAIT)

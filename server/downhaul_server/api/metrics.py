@@ -47,6 +47,11 @@ class Metrics:
             304: self._snapshots.labels("304").inc,
         }
 
+    @property
+    def registry(self) -> CollectorRegistry:
+        """For whoever counts something else in this process."""
+        return self._own
+
     def answered(self, route: str | None, method: str, status: int, seconds: float) -> None:
         """Count one answer."""
         key = (route or UNMATCHED, method if method in METHODS else "other", status)

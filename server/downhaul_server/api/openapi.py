@@ -36,6 +36,11 @@ _HEADERS = {
     ),
     "IfMatch": ("If-Match", 'Only when the document is at this version: its `ETag`, `"12"`.', {"type": "string"}),
     "IfAbsent": ("If-None-Match", "`*`: only when there is no such document yet.", {"type": "string"}),
+    "LastEventId": (
+        "Last-Event-ID",
+        "The `id` of the last event that was applied: the stream goes on from there where it can.",
+        {"type": "string"},
+    ),
     "IfNoneMatch": ("If-None-Match", "The `ETag` that the client has: 304 when it is the newest.", {"type": "string"}),
 }
 

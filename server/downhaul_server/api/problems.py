@@ -36,6 +36,7 @@ UNAUTHENTICATED = ProblemType("unauthenticated", 401, "A valid token is needed")
 FORBIDDEN = ProblemType("forbidden", 403, "The token does not allow this")
 NOT_FOUND = ProblemType("not-found", 404, "There is no such thing")
 METHOD_NOT_ALLOWED = ProblemType("method-not-allowed", 405, "The resource does not take this method")
+NOT_ACCEPTABLE = ProblemType("not-acceptable", 406, "There is no answer of a media type that is accepted")
 REQUEST_TIMEOUT = ProblemType("request-timeout", 408, "The request took too long to arrive")
 ALREADY_EXISTS = ProblemType("already-exists", 409, "There is one of this name already")
 IN_USE = ProblemType("in-use", 409, "Others use it")
@@ -55,6 +56,7 @@ ALL = (
     FORBIDDEN,
     NOT_FOUND,
     METHOD_NOT_ALLOWED,
+    NOT_ACCEPTABLE,
     REQUEST_TIMEOUT,
     ALREADY_EXISTS,
     IN_USE,

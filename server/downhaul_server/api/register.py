@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from flask import Flask
 
-from downhaul_server.api import context, docs, errors, probes, report, requests, sdk
+from downhaul_server.api import context, docs, errors, probes, report, requests, sdk, stream
 from downhaul_server.api.context import Wiring
 from downhaul_server.api.metrics import Metrics
 from downhaul_server.api.openapi import Api
 from downhaul_server.api.polls import Polls
 from downhaul_server.api.request_ids import RequestIds
+from downhaul_server.api.stream_metrics import StreamMetrics
 from downhaul_server.api.v1 import catalog, flags, fleet, keys, kill, segments, status
 from downhaul_server.services.container import Services
 from downhaul_server.settings import Settings
@@ -23,6 +24,7 @@ BLUEPRINTS = (
     keys.blueprint,
     status.blueprint,
     sdk.blueprint,
+    stream.blueprint,
     report.blueprint,
     probes.blueprint,
 )
@@ -31,6 +33,7 @@ BLUEPRINTS = (
 def register(app: Flask, services: Services, settings: Settings) -> None:
     """Routes, errors, hooks and the document."""
     wiring = Wiring(services, settings, Metrics(services.health), RequestIds())
+    services.streams.observe(StreamMetrics(wiring.metrics.registry))
     context.attach(app, wiring)
     requests.register(app, wiring)
     errors.register(app)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from downhaul_server import limits
 from downhaul_server.services.acknowledgement import Acknowledgements
 from downhaul_server.services.actors import Actor, SdkKey
 from downhaul_server.services.audience import Audience
@@ -18,6 +19,7 @@ from downhaul_server.services.keys import Keys
 from downhaul_server.services.kill import Kill
 from downhaul_server.services.segments import Segments
 from downhaul_server.services.snapshots import Snapshots
+from downhaul_server.services.streams import Streams
 from downhaul_server.services.survey import Survey
 from downhaul_server.settings import Settings
 from downhaul_server.store import Store
@@ -38,6 +40,15 @@ class Services:
         self.snapshots = Snapshots(store)
         self.evaluate = Evaluate(self.snapshots, settings.default_environment)
         self.fleet = Fleet(store)
+        self.streams = Streams(
+            store,
+            self.snapshots,
+            self.keys,
+            self.fleet,
+            age_s=settings.stream_age,
+            most=min(settings.max_streams, limits.streams_for(limits.descriptor_limit())),
+            most_per_key=settings.max_streams_per_key,
+        )
         audience = Audience(self.snapshots)
         self.acknowledgements = Acknowledgements(store, self.fleet, audience)
         self.survey = Survey(store, self.fleet, audience, settings.default_environment)
@@ -50,6 +61,7 @@ class Services:
 
     def stop(self) -> None:
         """The process is about to end: whoever waits is answered now. Does not block; idempotent."""
+        self.streams.stop()
         self.acknowledgements.stop()
 
     def health(self) -> dict[str, Any]:

@@ -100,6 +100,11 @@ class Keys:
             raise Unauthenticated("the token has expired")
         return _holder(document, token)
 
+    def holds(self, key: SdkKey) -> bool:
+        """Whether an SDK key is still what it was when it was authenticated. Asks nobody."""
+        document = self._committer.view.get(address("key", key.id))
+        return document is not None and _holder(document, "") == key
+
     def _find(self, token: str) -> Document | None:
         keys = self._committer.view.of_kind("key/")
         known, index = self._index

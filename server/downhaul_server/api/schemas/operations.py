@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from marshmallow import fields as base
+from marshmallow import validate
 
 from downhaul_server.api.schemas.common import Open
 from downhaul_server.api.schemas.fields import Json, Strict, service_key
@@ -45,6 +46,15 @@ class SnapshotQuery(Strict):
     """Whose snapshot."""
 
     service = service_key(required=True)
+
+
+class StreamQuery(SnapshotQuery):
+    """Whose changes, and who wants to hear them."""
+
+    process = base.String(
+        validate=validate.Regexp(r"^[A-Za-z0-9_-]{1,64}\Z"),
+        metadata={"description": "The process, as it names itself in its reports."},
+    )
 
 
 class SnapshotSchema(Open):

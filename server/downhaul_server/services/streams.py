@@ -1,0 +1,318 @@
+"""All streams of one process: one look at the store after each commit, one event for everybody whom it concerns.
+
+One thread sends what is sent to more than one client: changes, heartbeats, ends. It never waits for a client.
+"""
+
+from __future__ import annotations
+
+import logging
+import random
+import threading
+import time
+from collections import Counter
+from collections.abc import Callable, Iterable
+from functools import partial
+from itertools import count
+from typing import Protocol
+
+from downhaul_server.services.actors import SdkKey
+from downhaul_server.services.changes import change_event
+from downhaul_server.services.errors import NotFound, Overloaded, Unauthenticated
+from downhaul_server.services.events import Event
+from downhaul_server.services.keys import Keys
+from downhaul_server.services.resumption import Resumptions
+from downhaul_server.services.snapshots import Snapshot, Snapshots
+from downhaul_server.services.stream import Reason, Stream
+from downhaul_server.store import Document, Store
+
+log = logging.getLogger(__name__)
+
+HEARTBEAT_S = 5.0
+SPOKES = 50
+"""Heartbeats are spread: each stream gets its own on one of so many moments."""
+TICK_S = HEARTBEAT_S / SPOKES
+BREATH = 128
+"""After so many sends the rest of the process gets its turn: a few milliseconds."""
+AGES = (0.75, 1.25)
+"""Streams that began together do not end together."""
+SOONEST_RETRY_MS = 100
+RETRY_MS = 1000
+"""Who lost a stream for its age comes back within this time."""
+RETRY_MS_PER_STREAM = 1
+"""After a shutdown, all of them have to be taken up by others: about a thousand in a second."""
+
+Place = tuple[str, str]
+
+
+class Observer(Protocol):
+    """Who counts what happens here. Called by several threads; must be quick and never raise."""
+
+    def opened(self) -> None:
+        """A stream begins."""
+
+    def ended(self, reason: str) -> None:
+        """A stream has ended."""
+
+    def sent(self, event: str, streams: int) -> None:
+        """An event was handed to so many streams."""
+
+
+class Fleet(Protocol):
+    """Who keeps account of processes."""
+
+    def stream_opened(self, key: SdkKey, service: str, process: str) -> None:
+        """A stream of this process begins."""
+
+    def stream_closed(self, key: SdkKey, service: str, process: str, by_client: bool) -> None:
+        """A stream of this process has ended."""
+
+
+class _Unobserved:
+    def opened(self) -> None: ...
+    def ended(self, reason: str) -> None: ...
+    def sent(self, event: str, streams: int) -> None: ...
+
+
+class _Channel:
+    """Everybody who streams one service in one environment: all of them hold, or are about to get, one snapshot."""
+
+    def __init__(self, snapshot: Snapshot) -> None:
+        self.snapshot = snapshot
+        self.streams: set[Stream] = set()
+
+
+class Streams:
+    """Safe to share between threads."""
+
+    def __init__(
+        self,
+        store: Store,
+        snapshots: Snapshots,
+        keys: Keys,
+        fleet: Fleet,
+        *,
+        age_s: float,
+        most: int,
+        most_per_key: int,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        """`age_s`: how long a stream lives, on average. `most`, `most_per_key`: how many this process holds at once."""
+        self._store = store
+        self._snapshots = snapshots
+        self._keys = keys
+        self._fleet = fleet
+        self._age_s, self._most, self._most_per_key = age_s, most, most_per_key
+        self._clock = clock
+        self._resumptions = Resumptions(store)
+        self._observer: Observer = _Unobserved()
+        self._lock = threading.Lock()
+        self._channels: dict[Place, _Channel] = {}
+        self._wheel: tuple[set[Stream], ...] = tuple(set() for _ in range(SPOKES))
+        self._turns = count()
+        self._held: Counter[str] = Counter()
+        """Streams by the id of their key."""
+        self._live = 0
+        self._known_keys: tuple[Document, ...] = ()
+        self._news = threading.Event()
+        self._thread: threading.Thread | None = None
+        self._unsubscribe: Callable[[], None] = lambda: None
+        self._stopping = False
+
+    def observe(self, observer: Observer) -> None:
+        """Count what happens from now on."""
+        self._observer = observer
+
+    def open(self, key: SdkKey, service: str, process: str | None, last: tuple[str, int] | None) -> Stream:
+        """A stream that begins with what its client lacks. Whoever gets it must `close` it, whatever happens.
+
+        `last` is the position (epoch, revision) that the client holds. Raises Forbidden, NotFound, Overloaded (too
+        many), Unavailable.
+        """
+        snapshot = self._snapshots.get(key, service)
+        ends_at = self._clock() + self._age_s * random.uniform(*AGES)  # noqa: S311 - spread, no secret
+        stream = Stream(key, service, process, ends_at, next(self._turns) % SPOKES)
+        with self._lock:
+            self._check_room(key)
+            # The channel's snapshot, not the newest: the events that follow build on it.
+            snapshot = self._join(stream, snapshot)
+        self._observer.opened()
+        if process is not None:
+            self._fleet.stream_opened(key, service, process)
+        try:
+            if not self._keys.holds(key):  # revoked since it was looked at: whoever ends streams may not have seen us
+                raise Unauthenticated("the token is not known here")
+            first = self._first(snapshot, last)
+            stream.begin(first)
+        except BaseException:
+            stream.finish(Reason.FAILED)
+            self.close(stream)
+            raise
+        self._observer.sent(first.name, 1)
+        return stream
+
+    def close(self, stream: Stream) -> None:
+        """Its connection is gone, or free for another request. Idempotent."""
+        with self._lock:
+            if stream not in self._wheel[stream.slot]:
+                return
+            self._wheel[stream.slot].discard(stream)
+            channel = self._channels.get(stream.place)
+            if channel is not None:
+                channel.streams.discard(stream)
+                if not channel.streams:
+                    del self._channels[stream.place]
+            self._live -= 1
+            self._held[stream.key.id] -= 1
+            if not self._held[stream.key.id]:
+                del self._held[stream.key.id]
+        # Whoever closes it while it lives has lost its client, or its process.
+        reason = stream.finish(Reason.SHUTDOWN if self._stopping else Reason.CLIENT)
+        self._observer.ended(reason)
+        if stream.process is not None:
+            self._fleet.stream_closed(stream.key, stream.place[0], stream.process, reason is Reason.CLIENT)
+
+    def stop(self) -> None:
+        """End all of them, with a word to each, and take no more. Does not block; idempotent."""
+        self._stopping = True
+        self._news.set()
+
+    def _check_room(self, key: SdkKey) -> None:
+        if self._stopping:
+            raise Overloaded("this server process is about to end")
+        if self._live >= self._most:
+            raise Overloaded(f"this server process holds {self._most} streams, and takes no more")
+        if self._held[key.id] >= self._most_per_key:
+            raise Overloaded(f"there are {self._most_per_key} streams with the key {key.name} already")
+
+    def _join(self, stream: Stream, newest: Snapshot) -> Snapshot:
+        channel = self._channels.get(stream.place)
+        if channel is None:
+            channel = self._channels[stream.place] = _Channel(newest)
+            # The thread may just have looked, without this channel; and it sleeps while there is none.
+            self._news.set()
+        channel.streams.add(stream)
+        self._wheel[stream.slot].add(stream)
+        self._held[stream.key.id] += 1
+        self._live += 1
+        if self._thread is None:
+            self._unsubscribe = self._store.subscribe(lambda view, entry: self._news.set())
+            self._thread = threading.Thread(target=self._run, name="downhaul-streams", daemon=True)
+            self._thread.start()
+        return channel.snapshot
+
+    def _first(self, snapshot: Snapshot, last: tuple[str, int] | None) -> Event:
+        if last is None or last[0] != snapshot.epoch:
+            return snapshot.event
+        # Who is ahead of us was served by a server that is; nothing older than it has is ever sent.
+        if last[1] >= snapshot.revision:
+            return self._heartbeat(snapshot)
+        view = self._snapshots.view
+        event = self._resumptions.event(view, snapshot, last[1]) if view.epoch == snapshot.epoch else None
+        return event or snapshot.event
+
+    def _heartbeat(self, snapshot: Snapshot) -> Event:
+        age_s = round(self._store.view.age_s, 1)
+        data = {"epoch": snapshot.epoch, "revision": snapshot.revision, "age_s": age_s}
+        return Event.of("heartbeat", data, at=snapshot.position)
+
+    # The rest runs in the thread.
+
+    def _run(self) -> None:
+        spoke, due = 0, self._clock() + TICK_S
+        while not self._stopping:
+            self._news.wait(max(0.0, due - self._clock()) if self._channels else None)
+            if self._news.is_set():
+                self._news.clear()
+                self._guarded(self._look)
+            now = self._clock()
+            if now - due > HEARTBEAT_S:
+                due = now  # Nobody needs the heartbeats that were missed while there were no streams, or no processor.
+            while due <= now and not self._stopping:
+                beats, spoke = self._wheel[spoke], (spoke + 1) % SPOKES
+                self._guarded(partial(self._beat, beats))
+                due += TICK_S
+        self._unsubscribe()
+        self._end_all()
+
+    def _guarded(self, work: Callable[[], None]) -> None:
+        try:
+            work()
+        except Exception:  # this thread is what every stream depends on
+            log.exception("streams: sending failed")
+
+    def _look(self) -> None:
+        """Bring every channel to the newest revision."""
+        view = self._store.view
+        keys = view.of_kind("key/")
+        if keys is not self._known_keys:
+            self._known_keys = keys
+            self._end_revoked()
+        for place, channel in list(self._channels.items()):
+            try:
+                self._advance(channel, self._snapshots.of(view, *place))
+            except NotFound:
+                self._end(list(channel.streams), Reason.REVOKED)
+            except Exception:  # one service's streams must not fail with another's
+                log.exception("streams: no event could be made for %s in %s", *place)
+                for stream in list(channel.streams):
+                    stream.finish(Reason.FAILED)
+
+    def _advance(self, channel: _Channel, after: Snapshot) -> None:
+        before = channel.snapshot
+        same_epoch = before.epoch == after.epoch
+        if same_epoch and after.revision <= before.revision:
+            return
+        event = change_event(before.content, before.revision, after) if same_epoch else after.event
+        with self._lock:
+            channel.snapshot = after
+            streams = list(channel.streams)
+        for stream in _unhurried(streams):
+            stream.push(event)
+        self._observer.sent(event.name, len(streams))
+
+    def _beat(self, spoke: set[Stream]) -> None:
+        """One spoke's turn: heartbeats, and the end of those that are old."""
+        with self._lock:
+            streams = [(stream, self._channels[stream.place].snapshot) for stream in spoke]
+        now = self._clock()
+        beats: dict[Place, Event] = {}
+        # One that is not idle has events on their way.
+        for stream, snapshot in ((stream, snapshot) for stream, snapshot in streams if stream.idle):
+            if stream.place not in beats:
+                beats[stream.place] = self._heartbeat(snapshot)
+            stream.push(beats[stream.place])
+        if beats:
+            self._observer.sent("heartbeat", len(streams))
+        self._end([stream for stream, _ in streams if stream.ends_at <= now], Reason.AGE)
+
+    def _end_revoked(self) -> None:
+        with self._lock:
+            streams = [stream for spoke in self._wheel for stream in spoke]
+        held = {key: self._keys.holds(key) for key in {stream.key for stream in streams}}
+        self._end([stream for stream in streams if not held[stream.key]], Reason.REVOKED)
+
+    def _end_all(self) -> None:
+        with self._lock:
+            streams = [stream for spoke in self._wheel for stream in spoke]
+        self._end(streams, Reason.SHUTDOWN)
+
+    def _end(self, streams: list[Stream], reason: Reason) -> None:
+        ending = [stream for stream in streams if stream.reason is None]
+        within_ms = RETRY_MS + RETRY_MS_PER_STREAM * len(ending)
+        for stream in _unhurried(ending):
+            stream.end(_last_event(reason, within_ms), reason)
+        if ending:
+            self._observer.sent("end", len(ending))
+
+
+def _last_event(reason: Reason, within_ms: int) -> Event:
+    retry = random.randint(SOONEST_RETRY_MS, within_ms)  # noqa: S311 - spread, no secret
+    return Event.of("end", {"reason": reason.value}, retry_ms=retry)
+
+
+def _unhurried(streams: list[Stream]) -> Iterable[Stream]:
+    """All of them; now and then others get their turn, the streams that are done already among them."""
+    for number, stream in enumerate(streams, 1):
+        yield stream
+        if number % BREATH == 0:
+            time.sleep(0)
