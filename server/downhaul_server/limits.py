@@ -7,6 +7,8 @@ import resource
 MOST = 1 << 20
 """Some containers report a thousand times as many, and programs that walk through all of them then stall."""
 ADVISED = 4096
+OTHERS = 4096
+"""Connections beside its streams that a worker holds at most: more of them would cost memory, and serve nobody."""
 RESERVED = 256
 """Descriptors that a worker needs for everything but its clients: Redis, metrics, log, modules."""
 
@@ -31,14 +33,19 @@ def descriptor_warning(limit: int) -> str | None:
     if limit >= ADVISED:
         return None
     return (
-        f"a process may open {limit} files only, so a worker holds about {connections_for(limit)} connections: "
-        f"raise the hard limit (ulimit -Hn, LimitNOFILE=) to {ADVISED} or more"
+        f"a process may open {limit} files only, so a worker holds about {connections_for(limit)} connections, "
+        f"{streams_for(limit)} of them streams: raise the hard limit (ulimit -Hn, LimitNOFILE=) to {ADVISED} or more"
     )
 
 
 def connections_for(limit: int) -> int:
     """How many clients one worker may hold under such a limit."""
     return max(limit - RESERVED, 32)
+
+
+def connections_of_worker(limit: int, most_streams: int) -> int:
+    """How many clients one worker holds at once under such a limit, if so many of them may be streams."""
+    return min(connections_for(limit), most_streams + OTHERS)
 
 
 def streams_for(limit: int) -> int:

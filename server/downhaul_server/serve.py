@@ -86,7 +86,7 @@ class Web(BaseApplication):  # type: ignore[misc]
             "bind": [f"fd://{self._descriptor}"],
             "workers": self._settings.workers,
             "worker_class": Worker,
-            "worker_connections": limits.connections_for(limits.descriptor_limit()),
+            "worker_connections": limits.connections_of_worker(limits.descriptor_limit(), self._settings.max_streams),
             "backlog": BACKLOG,
             "keepalive": int(Worker.patience.idle),
             "graceful_timeout": GRACE_S,

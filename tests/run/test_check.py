@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import resource
 from pathlib import Path
 from typing import Any
 
@@ -41,6 +42,26 @@ def test_without_a_server_the_embedded_redis_is_started_for_the_check(data_dir: 
     assert ended.returncode == 0, ended.stdout
     assert "hash chain is whole" in ended.stdout
     assert not server.processes()
+
+
+@pytest.mark.parametrize(
+    ("files", "said"),
+    [
+        (1024, "warning  limits       a process may open 1024 files only, so a worker holds about 768 connections"),
+        (
+            8192,
+            "warning  limits       8192 open files a process: a worker holds 7936 connections, 5952 of them streams",
+        ),
+    ],
+)
+def test_few_open_files_are_a_warning_that_says_what_they_suffice_for(data_dir: Path, files: int, said: str) -> None:
+    def few_files() -> None:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (files, files))
+
+    where = environment(data_dir, DOWNHAUL_BIND=f"127.0.0.1:{free_port()}")
+    ended = command("check", environ=where, prepare=few_files)
+    assert ended.returncode == 0, ended.stdout
+    assert said in ended.stdout
 
 
 def test_a_redis_that_promises_less_is_a_warning(data_dir: Path, tmp_path: Path) -> None:

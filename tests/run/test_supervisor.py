@@ -10,7 +10,13 @@ from collections.abc import Iterator
 from typing import cast
 
 import pytest
-from downhaul_server.limits import connections_for, descriptor_limit, descriptor_warning, raise_descriptor_limit
+from downhaul_server.limits import (
+    connections_for,
+    connections_of_worker,
+    descriptor_limit,
+    descriptor_warning,
+    raise_descriptor_limit,
+)
 from downhaul_server.listening import address_of, listen, url_of
 from downhaul_server.store import Embedded, EmbeddedError
 from downhaul_server.supervise import Child, ChildFailedError, Supervisor
@@ -108,8 +114,14 @@ class TestLimits:
         assert raise_descriptor_limit() == descriptor_limit()
 
     def test_a_low_limit_is_told_with_what_it_means(self) -> None:
-        assert "1024 files only, so a worker holds about 768 connections" in (descriptor_warning(1024) or "")
+        assert "1024 files only, so a worker holds about 768 connections, 576 of them streams" in (
+            descriptor_warning(1024) or ""
+        )
         assert descriptor_warning(65536) is None
+
+    def test_a_high_limit_does_not_make_a_worker_hold_what_serves_nobody(self) -> None:
+        assert connections_of_worker(1 << 20, 10_000) == 14_096
+        assert connections_of_worker(4096, 10_000) == 3_840
 
     def test_however_low_it_is_a_worker_takes_some_clients(self) -> None:
         assert connections_for(64) == 32

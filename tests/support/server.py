@@ -25,10 +25,18 @@ def environment(data_dir: Path, **more: str) -> dict[str, str]:
     return {**ours, "DOWNHAUL_DATA_DIR": str(data_dir), "DOWNHAUL_ADMIN_TOKEN": ADMIN_TOKEN, **more}
 
 
-def command(*arguments: str, environ: Mapping[str, str]) -> subprocess.CompletedProcess[str]:
-    """Run `downhaul-server` with these arguments to its end."""
+def command(
+    *arguments: str, environ: Mapping[str, str], prepare: Callable[[], None] | None = None
+) -> subprocess.CompletedProcess[str]:
+    """Run `downhaul-server` with these arguments to its end. `prepare` runs in the new process, before it is that."""
     return subprocess.run(
-        [*COMMAND, *arguments], env=dict(environ), capture_output=True, text=True, timeout=60, stdin=subprocess.DEVNULL
+        [*COMMAND, *arguments],
+        env=dict(environ),
+        capture_output=True,
+        text=True,
+        timeout=60,
+        stdin=subprocess.DEVNULL,
+        preexec_fn=prepare,
     )
 
 

@@ -79,7 +79,18 @@ def _data_folder(settings: Settings) -> Iterator[Finding]:
 def _limits(settings: Settings) -> Iterator[Finding]:
     limit = limits.raise_descriptor_limit()
     warning = limits.descriptor_warning(limit)
-    yield Finding(WARNING, "limits", warning) if warning else Finding(OK, "limits", f"{limit} open files a process")
+    if warning:
+        yield Finding(WARNING, "limits", warning)
+        return
+    connections = limits.connections_of_worker(limit, settings.max_streams)
+    streams = min(settings.max_streams, limits.streams_for(limit))
+    held = f"a worker holds {connections} connections, {streams} of them streams"
+    if streams < settings.max_streams:
+        yield Finding(
+            WARNING, "limits", f"{limit} open files a process: {held}, fewer than DOWNHAUL_MAX_STREAMS asks for"
+        )
+    else:
+        yield Finding(OK, "limits", f"{limit} open files a process: {held}")
 
 
 def _address(settings: Settings) -> Iterator[Finding]:
