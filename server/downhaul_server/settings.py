@@ -61,6 +61,10 @@ class Settings:
     """DOWNHAUL_MAX_STREAMS: how many streams a worker holds, 0 to 1,000,000; its connections bound them too."""
     max_streams_per_key: int = 10_000
     """DOWNHAUL_MAX_STREAMS_PER_KEY: how many of them with one key; as many as DOWNHAUL_MAX_STREAMS by default."""
+    drill_every: int = 0
+    """DOWNHAUL_DRILL_EVERY: seconds between two drills of an environment, up to 2592000; 0: never."""
+    drill_environments: tuple[str, ...] = ()
+    """DOWNHAUL_DRILL_ENVIRONMENTS: where they are run, separated by commas; the default environment when empty."""
 
     @property
     def bind(self) -> str:
@@ -88,6 +92,8 @@ class Settings:
             log_format=source.read("DOWNHAUL_LOG_FORMAT", _one_of(LOG_FORMATS), "json"),
             redis_replicas=source.read("DOWNHAUL_REDIS_REPLICAS", _integer(0, 16), 0),
             max_body_bytes=source.read("DOWNHAUL_MAX_BODY_BYTES", _integer(1024, 64 * 1024 * 1024), 1024 * 1024),
+            drill_every=source.read("DOWNHAUL_DRILL_EVERY", _integer(0, 30 * 24 * 3600), 0),
+            drill_environments=source.read("DOWNHAUL_DRILL_ENVIRONMENTS", _environment_keys, ()),
             stream_age=float(source.read("DOWNHAUL_STREAM_AGE", _integer(10, 86_400), 900)),
             max_streams=max_streams,
             max_streams_per_key=source.read("DOWNHAUL_MAX_STREAMS_PER_KEY", _integer(0, 1_000_000), max_streams),
@@ -200,6 +206,10 @@ def _environment_key(text: str) -> str:
     if not ENVIRONMENT_KEY.fullmatch(text):
         raise ValueError(f"expected an environment's key ({ENVIRONMENT_KEY.pattern}), not {text!r}")
     return text
+
+
+def _environment_keys(text: str) -> tuple[str, ...]:
+    return tuple(dict.fromkeys(_environment_key(key.strip()) for key in text.split(",") if key.strip()))
 
 
 def _integer(lowest: int, highest: int) -> Callable[[str], int]:

@@ -119,5 +119,6 @@ _TABLE: dict[type[errors.ServiceError], Callable[[Any], ProblemError]] = {
     errors.Forbidden: _plain(problems.FORBIDDEN),
     errors.OperationConflict: _plain(problems.IDEMPOTENCY_KEY_REUSED),
     errors.Unavailable: _unavailable,
+    errors.InProgress: _plain(problems.IN_PROGRESS),
     errors.Overloaded: _overloaded,
 }

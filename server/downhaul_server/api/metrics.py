@@ -23,7 +23,7 @@ class Metrics:
     """Counts requests, kills and polls; looks at the store when it is asked."""
 
     def __init__(self, health: Callable[[], dict[str, Any]]) -> None:
-        self._store = _StoreCollector(health)
+        self._looked_at: list[Collector] = [_StoreCollector(health)]
         self._own = registry = CollectorRegistry()
         self._requests = Counter(
             "downhaul_http_requests_total", "Requests answered.", ("route", "method", "status"), registry=registry
@@ -41,6 +41,7 @@ class Metrics:
         self._kills = Counter(
             "downhaul_kills_total", "Flags killed through the HTTP API.", ("environment",), registry=registry
         )
+        self._reports = Counter("downhaul_reports_total", "Reports of instances that were taken.", registry=registry)
         self._seen: dict[tuple[str, str, int], tuple[Callable[[], None], Callable[[float], None]]] = {}
         self._polls = {
             200: self._snapshots.labels("200").inc,
@@ -69,6 +70,14 @@ class Metrics:
         """Count one poll: 200 or 304."""
         self._polls[status]()
 
+    def look_at(self, collector: Collector) -> None:
+        """Ask this whenever the metrics are read, in the process that answers."""
+        self._looked_at.append(collector)
+
+    def reported(self) -> None:
+        """Count one report of an instance."""
+        self._reports.inc()
+
     def killed(self, environment: str, flags: int) -> None:
         """Count flags that a kill has changed."""
         self._kills.labels(environment).inc(flags)
@@ -76,7 +85,8 @@ class Metrics:
     def render(self) -> bytes:
         """All of it, in Prometheus's text format: of every process where there are several."""
         registry = CollectorRegistry()
-        registry.register(self._store)
+        for collector in self._looked_at:
+            registry.register(collector)
         if os.environ.get(MULTIPROCESS):
             MultiProcessCollector(registry)  # type: ignore[no-untyped-call]
             return generate_latest(registry)

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from flask import Flask
 
-from downhaul_server.api import context, docs, errors, probes, report, requests, sdk, stream
+from downhaul_server.api import context, docs, errors, fleet_metrics, probes, report, requests, sdk, stream
 from downhaul_server.api.context import Wiring
 from downhaul_server.api.metrics import Metrics
 from downhaul_server.api.openapi import Api
 from downhaul_server.api.polls import Polls
 from downhaul_server.api.request_ids import RequestIds
 from downhaul_server.api.stream_metrics import StreamMetrics
-from downhaul_server.api.v1 import catalog, flags, fleet, keys, kill, segments, status
+from downhaul_server.api.v1 import catalog, drills, flags, fleet, keys, kill, segments, status
 from downhaul_server.services.container import Services
 from downhaul_server.settings import Settings
 
@@ -19,6 +19,7 @@ BLUEPRINTS = (
     kill.blueprint,
     flags.blueprint,
     fleet.blueprint,
+    drills.blueprint,
     segments.blueprint,
     catalog.blueprint,
     keys.blueprint,
@@ -34,6 +35,7 @@ def register(app: Flask, services: Services, settings: Settings) -> None:
     """Routes, errors, hooks and the document."""
     wiring = Wiring(services, settings, Metrics(services.health), RequestIds())
     services.streams.observe(StreamMetrics(wiring.metrics.registry))
+    fleet_metrics.register(wiring.metrics, services)
     context.attach(app, wiring)
     requests.register(app, wiring)
     errors.register(app)

@@ -9,10 +9,9 @@ from flask import Response
 from downhaul_server.api.answers import json_answer
 from downhaul_server.api.auth import instances
 from downhaul_server.api.blueprint import Blueprint
-from downhaul_server.api.context import wiring
+from downhaul_server.api.context import Wiring, wiring
 from downhaul_server.api.schemas.fleet import PaceSchema, ReportSchema
 from downhaul_server.services.actors import SdkKey
-from downhaul_server.services.container import Services
 
 blueprint = Blueprint("reports", __name__, description="What instances say of themselves, with an SDK key.")
 
@@ -25,12 +24,14 @@ REPORT = "/sdk/v1/report"
 @blueprint.answers(200, PaceSchema)
 def post_report(key: SdkKey, body: dict[str, Any]) -> Response:
     """Say how a process is: what it has applied, and what it has evaluated since it last said so."""
-    return json_answer(take(wiring().services, key, body))
+    return json_answer(take(wiring(), key, body))
 
 
-def take(services: Services, key: SdkKey, report: dict[str, Any]) -> dict[str, int]:
+def take(room: Wiring, key: SdkKey, report: dict[str, Any]) -> dict[str, int]:
     """A report of the right shape; gives the answer. Raises ServiceError."""
+    services = room.services
     pace = services.fleet.report(key, report)
+    room.metrics.reported()
     if counts := report.get("counts"):
         service, sequence = report["service"], report.get("sequence") or 0
         if services.fleet.is_new_sequence(key, service, report["process"], sequence):

@@ -15,6 +15,7 @@ from typing import Any
 
 from downhaul_server.services.access import newest_view
 from downhaul_server.services.audience import Audience, Group
+from downhaul_server.services.commit import Committer
 from downhaul_server.services.fleet import Fleet
 from downhaul_server.services.instances import Entry, State
 from downhaul_server.store import Mark, Store
@@ -89,8 +90,9 @@ class Acknowledgement:
 class Acknowledgements:
     """Answers, and holds those who wait."""
 
-    def __init__(self, store: Store, fleet: Fleet, audience: Audience) -> None:
+    def __init__(self, store: Store, committer: Committer, fleet: Fleet, audience: Audience) -> None:
         self._store = store
+        self._committer = committer
         self._fleet = fleet
         self._audience = audience
         self._stopping = threading.Event()
@@ -104,20 +106,39 @@ class Acknowledgements:
         With `wait` (seconds), as soon as it is confirmed, or when the time is up. Raises Unavailable.
         """
         question = Question(revision, committed_at, tuple(touches), self._store.news.mark())
-        if not wait or not self._places.acquire(blocking=False):
-            question.news.wait(NEWS_S)
-            return self._answer(question, self._targets(question))
-        try:
-            return self._wait(question, time.monotonic() + min(wait, LONGEST_WAIT_S))
-        finally:
-            self._places.release()
+        return self._answer(question, self._settled(question, wait))
+
+    def of_each(
+        self, revision: int, committed_at: str, groups: Iterable[Group], *, wait: float | None = None
+    ) -> dict[Group, Acknowledgement]:
+        """The same for each of these groups, and nobody else; waits until all have confirmed. Raises Unavailable."""
+        only = tuple(groups)
+        question = Question(revision, committed_at, only, self._store.news.mark(), only=frozenset(only))
+        targets = self._settled(question, wait)
+        return {group: self._answer(question, {group: targets[group]} if group in targets else {}) for group in only}
+
+    def of_document(
+        self, version: int, changed_at: str, touches: Iterable[Group], *, wait: float | None = None
+    ) -> Acknowledgement:
+        """Of a document's last change; `changed_at`: by the clock of the server that made it. Raises Unavailable."""
+        return self.of(version, self._committer.committed_at(version, changed_at), touches, wait=wait)
 
     def stop(self) -> None:
         """Answer all who wait with what is known, and let nobody wait from now on. Does not block."""
         self._stopping.set()
         threading.Thread(target=self._fleet.wake, name="downhaul-stop", daemon=True).start()
 
-    def _wait(self, question: Question, deadline: float) -> Acknowledgement:
+    def _settled(self, question: Question, wait: float | None) -> dict[Group, int]:
+        """Who was asked for what, once all have obeyed or the time is up."""
+        if not wait or not self._places.acquire(blocking=False):
+            question.news.wait(NEWS_S)
+            return self._targets(question)
+        try:
+            return self._wait(question, time.monotonic() + min(wait, LONGEST_WAIT_S))
+        finally:
+            self._places.release()
+
+    def _wait(self, question: Question, deadline: float) -> dict[Group, int]:
         left = deadline - time.monotonic()
         while not self._is_served(question) and left > 0 and not self._stopping.is_set():
             self._store.wait_for(question.revision, min(left, TICK_S))
@@ -129,12 +150,11 @@ class Acknowledgements:
                 if self._fleet.is_met(watch):
                     # Whoever is known to others only, is known here once the news are back.
                     question.news.wait(min(left, TICK_S))
-                    answer = self._answer(question, watch.targets)
-                    if answer.confirmed:
-                        return answer
+                    if self._answer(question, watch.targets).confirmed:
+                        break
                 watch.moved.wait(min(left, TICK_S))
                 left = deadline - time.monotonic()
-            return self._answer(question, self._targets(question) | watch.targets)
+            return self._targets(question) | watch.targets
 
     def _is_served(self, question: Question) -> bool:
         return newest_view(self._store).revision >= question.revision
@@ -142,7 +162,8 @@ class Acknowledgements:
     def _targets(self, question: Question) -> dict[Group, int]:
         """Who is concerned, and the revision that they must have."""
         view = newest_view(self._store)
-        return self._audience.targets(view, self._fleet.groups(), question.revision, question.touches)
+        groups = [group for group in self._fleet.groups() if question.only is None or group in question.only]
+        return self._audience.targets(view, groups, question.revision, question.touches)
 
     def _answer(self, question: Question, targets: Mapping[Group, int]) -> Acknowledgement:
         now = self._fleet.now()
@@ -189,6 +210,8 @@ class Question:
     touches: tuple[Group, ...]
     news: Mark
     """Once it is back, all that other processes had told before the question is known."""
+    only: frozenset[Group] | None = None
+    """Nobody else is asked, whoever may be concerned."""
 
 
 def _straggler(group: Group, entry: Entry, now: float) -> Straggler:

@@ -18,6 +18,8 @@ class Action(StrEnum):
 
     READ = "read"
     KILL = "kill"
+    DRILL = "drill"
+    """Kill and restore the one flag that is made for it."""
     RESTORE = "restore"
     EDIT = "edit"
     """Flags and segments."""
@@ -28,7 +30,7 @@ class Action(StrEnum):
 
 
 _VIEWER = frozenset({Action.READ})
-_OPERATOR = _VIEWER | {Action.KILL}
+_OPERATOR = _VIEWER | {Action.KILL, Action.DRILL}
 _EDITOR = _OPERATOR | {Action.RESTORE, Action.EDIT}
 _ADMIN = _EDITOR | {Action.CATALOG, Action.KEYS}
 
@@ -110,6 +112,7 @@ def _scope(kind: str, wanted: str | None) -> str:
 _PHRASES = {
     Action.READ: "read",
     Action.KILL: "kill flags",
+    Action.DRILL: "run drills",
     Action.RESTORE: "restore flags",
     Action.EDIT: "change flags and segments",
     Action.CATALOG: "change services and environments",

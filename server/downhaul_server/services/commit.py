@@ -43,6 +43,14 @@ class Plan:
 
 
 @dataclass(frozen=True, slots=True)
+class Deleted:
+    """When a document went."""
+
+    revision: int
+    committed_at: str
+
+
+@dataclass(frozen=True, slots=True)
 class Outcome:
     """What became of a plan."""
 
@@ -57,6 +65,13 @@ class Outcome:
     def result(self) -> Body:
         """The plan's result; for a repeated request, the first one's."""
         return (self.plan.result if self.plan else self.committed.result if self.committed else None) or {}
+
+    @property
+    def deleted(self) -> Deleted:
+        """For a plan that deletes, which always has something to write."""
+        if self.committed is None:
+            raise LookupError("a plan that deletes has deleted nothing")
+        return Deleted(self.committed.revision, self.committed.committed_at)
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,13 +10,18 @@ from downhaul_server.services.actors import Actor, SdkKey
 from downhaul_server.services.audience import Audience
 from downhaul_server.services.catalog import Catalog
 from downhaul_server.services.commit import Committer
+from downhaul_server.services.drill import Drills
+from downhaul_server.services.drill_results import NOTE, DrillResults
+from downhaul_server.services.drill_schedule import DrillSchedule
 from downhaul_server.services.evaluate import Evaluate
 from downhaul_server.services.evaluations import Evaluations
 from downhaul_server.services.flags import Flags
 from downhaul_server.services.fleet import Fleet
 from downhaul_server.services.history import History
+from downhaul_server.services.keeper import Keeper
 from downhaul_server.services.keys import Keys
 from downhaul_server.services.kill import Kill
+from downhaul_server.services.latency import Latency
 from downhaul_server.services.segments import Segments
 from downhaul_server.services.snapshots import Snapshots
 from downhaul_server.services.streams import Streams
@@ -50,10 +55,22 @@ class Services:
             most_per_key=settings.max_streams_per_key,
         )
         audience = Audience(self.snapshots)
-        self.acknowledgements = Acknowledgements(store, self.fleet, audience)
+        self.acknowledgements = Acknowledgements(store, committer, self.fleet, audience)
         self.survey = Survey(store, self.fleet, audience, settings.default_environment)
         self.evaluations = Evaluations(store, settings.default_environment)
+        self.latency = Latency(store, self.fleet)
+        self.drill_results = DrillResults(store)
+        self.drills = Drills(store, committer, self.acknowledgements, self.drill_results, settings.default_environment)
+        schedule = DrillSchedule(
+            store,
+            self.drills,
+            self.drill_results,
+            every_s=settings.drill_every,
+            environments=settings.drill_environments or (settings.default_environment,),
+        )
+        self.fleet.on_note(NOTE, self.drill_results.learn)
         self.fleet.follow()
+        Keeper(store, self.fleet, self.survey, self.drill_results, schedule).start()
 
     def authenticate(self, token: str) -> Actor | SdkKey:
         """Who holds this token. Asks nobody. Raises Unauthenticated, and Unavailable while nothing is loaded."""

@@ -14,8 +14,8 @@ from downhaul_server.services.errors import Invalid, NotFound, Path, VersionMism
 from downhaul_server.services.names import address
 from downhaul_server.store import Document, View
 
-READ_ONLY = frozenset({"version", "created_at", "updated_at"})
-"""In every answer; ignored when they are sent back."""
+READ_ONLY = frozenset({"version", "created_at", "updated_at", "acknowledgement"})
+"""In answers; ignored when they are sent back."""
 
 
 def now() -> str:

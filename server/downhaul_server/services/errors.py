@@ -86,6 +86,10 @@ class Unavailable(ServiceError):
         """True when a change was sent and its answer lost: retry with the same idempotency key to learn."""
 
 
+class InProgress(ServiceError):
+    """The same is going on already, and only one may at a time."""
+
+
 class Overloaded(ServiceError):
     """There is no room for more of this now; the same request may succeed later."""
 

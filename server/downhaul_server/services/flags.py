@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 from downhaul_server.services.actors import ALL, Action, Actor, authorize, home
-from downhaul_server.services.commit import Committer, Outcome, Plan, Written
+from downhaul_server.services.commit import Committer, Deleted, Outcome, Plan, Written
 from downhaul_server.services.documents import check_version, existing
 from downhaul_server.services.errors import AlreadyExists
 from downhaul_server.services.flag_changes import build, change_state, difference
@@ -150,7 +150,7 @@ class Flags:
 
     def delete(
         self, actor: Actor, service: str, flag: str, *, if_match: int | None = None, operation: str | None = None
-    ) -> None:
+    ) -> Deleted:
         """Raises NotFound, VersionMismatch, InUse (another flag requires it), Forbidden."""
         authorize(actor, Action.EDIT, service, ALL)
 
@@ -160,7 +160,8 @@ class Flags:
             check_dependents(view, before, None)
             return Plan(action="flag.delete", writes={before.address: None}, touches=((service, ALL),))
 
-        self._committer.run(actor, plan, request=("flag.delete", service, flag, if_match), operation=operation)
+        request = ("flag.delete", service, flag, if_match)
+        return self._committer.run(actor, plan, request=request, operation=operation).deleted
 
     def set_state(
         self,

@@ -182,6 +182,14 @@ class Fleet:
                 evicted[group] = members.take_evicted()
         return evicted
 
+    def is_forgotten(self, record: Record) -> bool:
+        """Whether nobody needs a record of the store any more; nor one that cannot be read."""
+        now = self.now()
+        try:
+            return decode(record, self._store.clock.to_local, now).is_forgotten(now)
+        except (ValueError, TypeError):
+            return True
+
     # Who waits.
 
     @contextmanager

@@ -9,7 +9,7 @@ from downhaul.engine import decode_condition
 
 from downhaul_server.services import nesting, references
 from downhaul_server.services.actors import ALL, Action, Actor, authorize
-from downhaul_server.services.commit import Committer, Plan
+from downhaul_server.services.commit import Committer, Deleted, Plan
 from downhaul_server.services.documents import (
     READ_ONLY,
     answer,
@@ -82,7 +82,9 @@ class Segments:
 
         return self._written(actor, segment, plan, ("segment.replace", segment, document, if_match), operation)
 
-    def delete(self, actor: Actor, segment: str, *, if_match: int | None = None, operation: str | None = None) -> None:
+    def delete(
+        self, actor: Actor, segment: str, *, if_match: int | None = None, operation: str | None = None
+    ) -> Deleted:
         """Raises NotFound, VersionMismatch, InUse, Forbidden."""
         authorize(actor, Action.EDIT, ALL, ALL)
 
@@ -93,7 +95,12 @@ class Segments:
                 raise InUse(f"segment {segment}", users)
             return Plan(action="segment.delete", writes={before.address: None})
 
-        self._committer.run(actor, plan, request=("segment.delete", segment, if_match), operation=operation)
+        request = ("segment.delete", segment, if_match)
+        return self._committer.run(actor, plan, request=request, operation=operation).deleted
+
+    def reach(self, segment: str) -> tuple[tuple[str, str], ...]:
+        """The (service, environment) pairs whose rules use it, directly or inside another one."""
+        return references.reached_by_segment(self._committer.view, segment)
 
     def _written(
         self,

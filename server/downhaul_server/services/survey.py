@@ -61,6 +61,10 @@ class Survey:
         self._default_environment = default_environment
         self._expected: dict[Group, _Expected] = {}
 
+    def now(self) -> float:
+        """What the entries' times are to be compared with."""
+        return self._fleet.now()
+
     def look(self) -> None:
         """Note which snapshots are new. Call it every second or so."""
         view, now = newest_view(self._store), self._fleet.now()

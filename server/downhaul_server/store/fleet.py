@@ -139,6 +139,13 @@ class FleetNews:
         if processes:
             self._connections.writes.hdel(fleet_key(group), *processes)
 
+    def sweep(self, is_forgotten: Callable[[Record], bool]) -> None:
+        """Remove such records, and groups without any. Raises RedisError."""
+        for group, records in self._reader.pages():
+            self.forget(group, [record[0] for record in records if is_forgotten(record)])
+            if not self._connections.reads.exists(fleet_key(group)):
+                self._connections.writes.srem(FLEETS, group)
+
     def stop(self) -> None:
         """Send what is left, if Redis answers, and follow no more. Idempotent; takes about a second."""
         self._stopping.set()

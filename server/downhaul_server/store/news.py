@@ -7,7 +7,7 @@ import logging
 import random
 import threading
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from itertools import count
 from typing import Any, Protocol
 
@@ -131,6 +131,11 @@ class NewsReader:
 
     def load(self) -> None:
         """Tell the listeners everything that Redis holds. Raises RedisError."""
+        for group, records in self.pages():
+            self._tell(group, records)
+
+    def pages(self) -> Iterator[tuple[str, list[Record]]]:
+        """All records, some of a group at a time; at least once for each group. Raises RedisError."""
         reads = self._connections.reads
         groups: Any = reads.smembers(FLEETS)
         for member in sorted(groups):
@@ -139,9 +144,9 @@ class NewsReader:
             for _, text in reads.hscan_iter(fleet_key(group), count=PAGE):
                 page.append(json.loads(text))
                 if len(page) == PAGE:
-                    self._tell(group, page)
+                    yield group, page
                     page = []
-            self._tell(group, page)
+            yield group, page
 
     def _join(self, pubsub: PubSub) -> None:
         """Subscribe first, load then: what is published meanwhile waits, so that nothing falls between."""

@@ -5,13 +5,12 @@ from __future__ import annotations
 from marshmallow import INCLUDE
 from marshmallow import fields as base
 
-from downhaul_server.api.schemas.common import Open
+from downhaul_server.api.schemas.common import LONGEST_WAIT_S, Open
 from downhaul_server.api.schemas.fields import LONG_TEXT, Items, Json, Key, Map, Number, Strict, Text, environment_key
 from downhaul_server.api.schemas.fields import service_key as service
 from downhaul_server.api.schemas.fleet import AcknowledgementSchema
 from downhaul_server.services import names
 
-LONGEST_WAIT_S = 60
 MOST_NAMED = 1000
 
 

@@ -7,10 +7,11 @@ from typing import Any
 from marshmallow import EXCLUDE, Schema
 from marshmallow import fields as base
 
-from downhaul_server.api.schemas.fields import Int, Items, QueryInt, Strict, Text, Time
+from downhaul_server.api.schemas.fields import Int, Items, Json, QueryInt, QueryNumber, Strict, Text, Time
 from downhaul_server.services.pages import LIMIT
 
 LARGEST_PAGE = 500
+LONGEST_WAIT_S = 60
 READ_ONLY: dict[str, Any] = {"readOnly": True}
 QUERY = 200
 
@@ -46,6 +47,19 @@ class SearchQuery(PageQuery):
     query = Text(longest=QUERY, metadata={"description": "Only what has this text in its key or name."})
 
 
+class WaitQuery(Strict):
+    """What a write takes."""
+
+    wait = QueryNumber(
+        0,
+        LONGEST_WAIT_S,
+        metadata={
+            "description": "Seconds to wait until every instance that is concerned has applied the change; "
+            "the answer then has the `acknowledgement`."
+        },
+    )
+
+
 class Stored(Open):
     """What every stored document has in its answers."""
 
@@ -62,6 +76,7 @@ class SentBack(Strict):
     version = Int(0, 2**53, metadata=READ_ONLY)
     created_at = Time(metadata=READ_ONLY)
     updated_at = Time(metadata=READ_ONLY)
+    acknowledgement = Json(metadata=READ_ONLY)
 
 
 class FaultSchema(Open):

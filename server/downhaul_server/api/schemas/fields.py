@@ -153,6 +153,19 @@ class QueryInt(fields.Integer):
         return int(value)
 
 
+class QueryNumber(fields.Float):
+    """A number in a query string, from `low` to `high`."""
+
+    def __init__(self, low: float, high: float, **options: Any) -> None:
+        self._error = f"expected a number from {low:g} to {high:g}"
+        super().__init__(validate=validate.Range(low, high, error=self._error), **options)
+
+    def _deserialize(self, value: Any, attr: str | None, data: Any, **kwargs: Any) -> float:
+        if not re.fullmatch(r"-?[0-9]{1,9}(\.[0-9]{1,9})?", value):
+            raise ValidationError(self._error)
+        return float(value)
+
+
 class Map(fields.Dict):
     """An object whose names are of one kind, and its values of another."""
 

@@ -23,6 +23,7 @@ from downhaul_server.api.schemas.fields import (
     environment_key,
     service_key,
 )
+from downhaul_server.api.schemas.fleet import WAITED, AcknowledgementSchema
 from downhaul_server.services import names
 
 TYPES = ("boolean", "string", "number", "json")
@@ -160,6 +161,12 @@ class FlagSchema(Stored):
 FlagPageSchema = page_of(FlagSchema)
 
 
+class WrittenFlagSchema(FlagSchema):
+    """A flag as a change has left it."""
+
+    acknowledgement = base.Nested(AcknowledgementSchema, metadata=WAITED)
+
+
 class FlagListQuery(PageQuery):
     """Which flags."""
 
@@ -196,3 +203,9 @@ class SegmentSchema(Stored):
 
 
 SegmentPageSchema = page_of(SegmentSchema)
+
+
+class WrittenSegmentSchema(SegmentSchema):
+    """A segment as a change has left it."""
+
+    acknowledgement = base.Nested(AcknowledgementSchema, metadata=WAITED)

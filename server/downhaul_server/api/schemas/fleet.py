@@ -140,6 +140,15 @@ class AcknowledgementSchema(Open):
     latency_ms = base.Nested(LatencySchema, required=True, allow_none=True)
 
 
+WAITED = {"description": "Only there when the client has waited, with `?wait=`."}
+
+
+class DeletedSchema(Open):
+    """Of a deletion that was waited for."""
+
+    acknowledgement = base.Nested(AcknowledgementSchema, required=True)
+
+
 class FleetQuery(PageQuery):
     """Whose fleet."""
 

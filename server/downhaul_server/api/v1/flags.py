@@ -6,13 +6,14 @@ from typing import Any
 
 from flask import Response
 
-from downhaul_server.api.answers import document_answer, if_match, json_answer, no_content, operation, page_answer
+from downhaul_server.api.acknowledged import changed, deleted, everywhere, in_all
+from downhaul_server.api.answers import document_answer, if_match, json_answer, operation, page_answer
 from downhaul_server.api.auth import authenticated
 from downhaul_server.api.blueprint import Blueprint
 from downhaul_server.api.context import services
 from downhaul_server.api.openapi import ETAG
 from downhaul_server.api.schemas.actions import ExplainSchema, ExplanationSchema
-from downhaul_server.api.schemas.common import PageQuery
+from downhaul_server.api.schemas.common import PageQuery, WaitQuery
 from downhaul_server.api.schemas.flags import (
     FlagCreateSchema,
     FlagListQuery,
@@ -22,7 +23,9 @@ from downhaul_server.api.schemas.flags import (
     FlagSchema,
     StatePatchSchema,
     StateSchema,
+    WrittenFlagSchema,
 )
+from downhaul_server.api.schemas.fleet import DeletedSchema
 from downhaul_server.api.schemas.history import FlagChangePageSchema
 from downhaul_server.services.actors import Actor
 
@@ -44,11 +47,13 @@ def list_flags(actor: Actor, query: dict[str, Any], service: str) -> Response:
 
 @blueprint.operation("POST", FLAGS, versioned=True, problems=(409,))
 @authenticated
+@blueprint.query(WaitQuery)
 @blueprint.body(FlagCreateSchema)
-@blueprint.answers(201, FlagSchema, headers=ETAG)
-def create_flag(actor: Actor, body: dict[str, Any], service: str) -> Response:
+@blueprint.answers(201, WrittenFlagSchema, headers=ETAG)
+def create_flag(actor: Actor, query: dict[str, Any], body: dict[str, Any], service: str) -> Response:
     """Create a flag. It is off everywhere unless `environments` says otherwise."""
-    return document_answer(services().flags.create(actor, service, body, operation=operation()), created=True)
+    document = services().flags.create(actor, service, body, operation=operation())
+    return changed(document, query, everywhere(document), created=True)
 
 
 @blueprint.operation("GET", FLAG, versioned=True)
@@ -61,10 +66,11 @@ def get_flag(actor: Actor, service: str, flag: str) -> Response:
 
 @blueprint.operation("PUT", FLAG, versioned=True, problems=(409,))
 @authenticated
+@blueprint.query(WaitQuery)
 @blueprint.body(FlagReplaceSchema)
-@blueprint.answers(200, FlagSchema, headers=ETAG)
-@blueprint.answers(201, FlagSchema, headers=ETAG)
-def replace_flag(actor: Actor, body: dict[str, Any], service: str, flag: str) -> Response:
+@blueprint.answers(200, WrittenFlagSchema, headers=ETAG)
+@blueprint.answers(201, WrittenFlagSchema, headers=ETAG)
+def replace_flag(actor: Actor, query: dict[str, Any], body: dict[str, Any], service: str, flag: str) -> Response:
     """Replace a flag, or create it.
 
     What is left out gets its default. The salt and kills that stand are kept.
@@ -72,29 +78,33 @@ def replace_flag(actor: Actor, body: dict[str, Any], service: str, flag: str) ->
     flags = services().flags
     version = if_match(lambda: flags.get(actor, service, flag))
     document, created = flags.replace(actor, service, flag, body, if_match=version, operation=operation())
-    return document_answer(document, created=created)
+    return changed(document, query, everywhere(document), created=created)
 
 
 @blueprint.operation("PATCH", FLAG, versioned=True, problems=(409,))
 @authenticated
+@blueprint.query(WaitQuery)
 @blueprint.body(FlagMergeSchema)
-@blueprint.answers(200, FlagSchema, headers=ETAG)
-def patch_flag(actor: Actor, body: dict[str, Any], service: str, flag: str) -> Response:
+@blueprint.answers(200, WrittenFlagSchema, headers=ETAG)
+def patch_flag(actor: Actor, query: dict[str, Any], body: dict[str, Any], service: str, flag: str) -> Response:
     """Change parts of a flag: a JSON merge patch (RFC 7396)."""
     flags = services().flags
     version = if_match(lambda: flags.get(actor, service, flag))
-    return document_answer(flags.patch(actor, service, flag, body, if_match=version, operation=operation()))
+    document = flags.patch(actor, service, flag, body, if_match=version, operation=operation())
+    return changed(document, query, everywhere(document))
 
 
 @blueprint.operation("DELETE", FLAG, versioned=True, problems=(409,))
 @authenticated
+@blueprint.query(WaitQuery)
 @blueprint.answers(204)
-def delete_flag(actor: Actor, service: str, flag: str) -> Response:
+@blueprint.answers(200, DeletedSchema)
+def delete_flag(actor: Actor, query: dict[str, Any], service: str, flag: str) -> Response:
     """Delete a flag that no other flag requires."""
     flags = services().flags
     version = if_match(lambda: flags.get(actor, service, flag))
-    flags.delete(actor, service, flag, if_match=version, operation=operation())
-    return no_content()
+    gone = flags.delete(actor, service, flag, if_match=version, operation=operation())
+    return deleted(gone, query, in_all(service))
 
 
 @blueprint.operation("GET", STATE, versioned=True)
@@ -107,9 +117,12 @@ def get_state(actor: Actor, service: str, flag: str, environment: str) -> Respon
 
 @blueprint.operation("PATCH", STATE, versioned=True)
 @authenticated
+@blueprint.query(WaitQuery)
 @blueprint.body(StatePatchSchema)
-@blueprint.answers(200, FlagSchema, headers=ETAG)
-def patch_state(actor: Actor, body: dict[str, Any], service: str, flag: str, environment: str) -> Response:
+@blueprint.answers(200, WrittenFlagSchema, headers=ETAG)
+def patch_state(
+    actor: Actor, query: dict[str, Any], body: dict[str, Any], service: str, flag: str, environment: str
+) -> Response:
     """Change a flag's state in one environment.
 
     Any of `on`, `rules`, `otherwise`, or the short form `{"rollout": 25, "by": "user"}`. Answers the whole flag.
@@ -120,7 +133,7 @@ def patch_state(actor: Actor, body: dict[str, Any], service: str, flag: str, env
     document = flags.set_state(
         actor, service, flag, environment, body, if_match=version, reason=reason, operation=operation()
     )
-    return document_answer(document)
+    return changed(document, query, ((service, environment),))
 
 
 @blueprint.operation("POST", f"{FLAG}/explain", problems=(422,))
