@@ -6,6 +6,7 @@ import json
 
 import pytest
 from downhaul_server.api.polls import Polls
+from downhaul_server.store.view import Freshness
 from support.api import FLAG, STATE, Client, problem
 
 SNAPSHOT = "/sdk/v1/snapshot?service=checkout"
@@ -104,3 +105,23 @@ class TestTheShortWay:
         assert client.call("HEAD", SNAPSHOT, by="sdk", if_none_match=etag).status_code == 304
         assert client.post(SNAPSHOT, by="sdk", if_none_match=etag).status_code == 405
         assert client.get(f"{SNAPSHOT}&x=1", by="sdk", if_none_match=etag).status_code == 422
+
+
+class TestAge:
+    """While Redis is away, what is served says how old it is."""
+
+    @pytest.fixture
+    def etag(self, client: Client) -> str:
+        return client.get(SNAPSHOT, by="sdk").headers["ETag"]
+
+    @pytest.mark.parametrize("seconds", [2.5, 90.0])
+    def test_polls_of_an_old_snapshot_carry_it(
+        self, client: Client, etag: str, monkeypatch: pytest.MonkeyPatch, seconds: float
+    ) -> None:
+        monkeypatch.setattr(Freshness, "age_s", seconds)
+        for known in (etag, '"other"'):
+            assert client.get(SNAPSHOT, by="sdk", if_none_match=known).headers["Age"] == str(int(seconds))
+
+    def test_one_that_is_confirmed_carries_none(self, client: Client, etag: str) -> None:
+        for known in (etag, '"other"'):
+            assert "Age" not in client.get(SNAPSHOT, by="sdk", if_none_match=known).headers

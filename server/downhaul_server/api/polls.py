@@ -43,7 +43,7 @@ class Polls:
         if etag is None:
             return self._app(environ, start_response)
         headers = [
-            *snapshot_headers(etag).items(),
+            *snapshot_headers(etag, self._services.snapshots.view.age_s).items(),
             *EVERY_ANSWER.items(),
             ("X-Request-Id", self._request_ids.of(environ)),
         ]

@@ -17,13 +17,19 @@ blueprint = Blueprint("instances", __name__, description="What the SDK reads, wi
 
 SNAPSHOT = "/sdk/v1/snapshot"
 SCHEMA = SnapshotQuery()
+OLD_S = 2.0
 ETAG = {"description": "`epoch:revision`, in quotes: a strong validator.", "schema": {"type": "string"}}
+
+AGE = {
+    "description": "Whole seconds since Redis last confirmed that this is the newest; only from 2 on.",
+    "schema": {"type": "string", "pattern": "^[0-9]+$"},
+}
 
 
 @blueprint.operation("GET", SNAPSHOT, versioned=True, problems=(404,))
 @instances
 @only_documents(blueprint.query(SnapshotQuery))
-@blueprint.answers(200, SnapshotSchema, headers={"ETag": ETAG})
+@blueprint.answers(200, SnapshotSchema, headers={"ETag": ETAG, "Age": AGE})
 def get_snapshot(key: SdkKey) -> Response:
     """Everything that one service needs in the key's environment.
 
@@ -32,7 +38,7 @@ def get_snapshot(key: SdkKey) -> Response:
     """
     room = wiring()
     snapshot = room.services.snapshots.get(key, _service(request.query_string))
-    headers = snapshot_headers(snapshot.etag)
+    headers = snapshot_headers(snapshot.etag, room.services.snapshots.view.age_s)
     if none_match(request.environ.get("HTTP_IF_NONE_MATCH"), snapshot.etag):
         room.metrics.polled(304)
         return Response(status=304, headers=headers)
@@ -40,9 +46,10 @@ def get_snapshot(key: SdkKey) -> Response:
     return Response(snapshot.body, headers=headers, content_type="application/json")
 
 
-def snapshot_headers(etag: str) -> dict[str, str]:
-    """What 200 and 304 say alike."""
-    return {"ETag": etag, "Cache-Control": PRIVATE, "Vary": "Authorization"}
+def snapshot_headers(etag: str, age_s: float) -> dict[str, str]:
+    """What 200 and 304 say alike; `Age` where Redis has not confirmed for longer than it does when all is well."""
+    headers = {"ETag": etag, "Cache-Control": PRIVATE, "Vary": "Authorization"}
+    return headers if age_s < OLD_S else headers | {"Age": str(int(age_s))}
 
 
 @lru_cache(maxsize=1024)

@@ -39,7 +39,7 @@ SOONEST_RETRY_MS = 100
 RETRY_MS = 1000
 """Who lost a stream for its age comes back within this time."""
 RETRY_MS_PER_STREAM = 2
-"""After a shutdown, all of them have to be taken up by others: about five hundred in a second by each worker that is left."""
+"""After a shutdown all of them have to be taken up by others, at about five hundred a second."""
 
 Place = tuple[str, str]
 
