@@ -17,6 +17,7 @@ import pytest
 import requests
 from support.server import ADMIN_TOKEN, Server
 from support.waiting import wait_until
+from support.webserver import workers_of
 
 pytestmark = pytest.mark.redis
 
@@ -61,24 +62,11 @@ class Operator:
         self.acknowledged.append(answer.json()["revision"])
 
 
-def workers(server: Server) -> set[int]:
-    """The processes of the web server that serve."""
-    web = {pid for pid, line in server.processes().items() if "downhaul_server.serve" in line}
-    return {pid for pid in web if _parent(pid) in web}
-
-
-def _parent(pid: int) -> int:
-    try:
-        return int(Path(f"/proc/{pid}/stat").read_text("ascii").rpartition(")")[2].split()[1])
-    except OSError:
-        return 0
-
-
 def replaced(server: Server) -> None:
     """Reload, and wait until all workers are other ones."""
-    before = workers(server)
+    before = workers_of(server)
     server.send(signal.SIGHUP)
-    wait_until(lambda: len(now := workers(server)) == 2 and not now & before, "both workers are new ones")
+    wait_until(lambda: len(now := workers_of(server)) == 2 and not now & before, "both workers are new ones")
 
 
 def logged(server: Server) -> set[int]:

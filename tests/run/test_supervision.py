@@ -13,6 +13,7 @@ import requests
 from support.redis import RealRedis
 from support.server import Server
 from support.waiting import wait_until
+from support.webserver import master_of, workers_of
 
 pytestmark = pytest.mark.redis
 
@@ -23,17 +24,6 @@ GRACE_S = 5.0
 
 def pids(server: Server, name: str) -> list[int]:
     return [pid for pid, line in server.processes().items() if name in line]
-
-
-def the_web_server(server: Server) -> int:
-    """Of the web server's processes the one that the supervisor started."""
-    (found,) = (pid for pid in pids(server, "downhaul_server.serve") if _parent(pid) == server.pid)
-    return found
-
-
-def _parent(pid: int) -> int:
-    # The name in parentheses may hold anything; what follows it does not.
-    return int(Path(f"/proc/{pid}/stat").read_text("ascii").rpartition(")")[2].split()[1])
 
 
 def test_redis_that_is_killed_is_started_again_and_nothing_is_lost(lasting_server: Server) -> None:
@@ -50,7 +40,7 @@ def test_redis_that_is_killed_is_started_again_and_nothing_is_lost(lasting_serve
 
 
 def test_a_web_server_that_is_killed_is_started_again(lasting_server: Server) -> None:
-    web = the_web_server(lasting_server)
+    web = master_of(lasting_server)
     os.kill(web, signal.SIGKILL)
     wait_until(
         lambda: web not in lasting_server.processes() and lasting_server.get("/readyz") == 200, "it serves again"
@@ -58,11 +48,11 @@ def test_a_web_server_that_is_killed_is_started_again(lasting_server: Server) ->
 
 
 def test_a_worker_that_is_killed_is_replaced(lasting_server: Server) -> None:
-    wait_until(lambda: len(pids(lasting_server, "downhaul_server.serve")) == 3, "there are two workers")
-    first, *_ = (pid for pid in pids(lasting_server, "downhaul_server.serve") if pid != the_web_server(lasting_server))
+    wait_until(lambda: len(workers_of(lasting_server)) == 2, "there are two workers")
+    first, *_ = workers_of(lasting_server)
     os.kill(first, signal.SIGKILL)
     wait_until(lambda: first not in lasting_server.processes(), "it is gone")
-    wait_until(lambda: len(pids(lasting_server, "downhaul_server.serve")) == 3, "there are two workers again")
+    wait_until(lambda: len(workers_of(lasting_server)) == 2, "there are two workers again")
     wait_until(lambda: lasting_server.get("/readyz") == 200, "it serves")
 
 

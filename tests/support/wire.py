@@ -13,9 +13,16 @@ PATIENCE_S = 15.0
 class Wire:
     """A connection to a server, on which a request may be sent in parts. Use it with `with`."""
 
-    def __init__(self, server: Server) -> None:
+    def __init__(self, server: Server, *, window: int | None = None) -> None:
+        """`window`: how many bytes it takes before they are read."""
         self._server = server
-        self._socket = socket.create_connection(("127.0.0.1", server.port), timeout=PATIENCE_S)
+        self._socket = socket.socket()
+        self._socket.settimeout(PATIENCE_S)
+        if window is not None:
+            self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, window)
+        self._socket.connect(("127.0.0.1", server.port))
+        self.port: int = self._socket.getsockname()[1]
+        """On our side."""
 
     def send(self, part: bytes) -> None:
         """Some bytes of a request."""
