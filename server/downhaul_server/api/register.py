@@ -9,6 +9,7 @@ from downhaul_server.api.context import Wiring
 from downhaul_server.api.metrics import Metrics
 from downhaul_server.api.openapi import Api
 from downhaul_server.api.polls import Polls
+from downhaul_server.api.reports import Reports
 from downhaul_server.api.request_ids import RequestIds
 from downhaul_server.api.stream_metrics import StreamMetrics
 from downhaul_server.api.v1 import catalog, drills, flags, fleet, keys, kill, segments, status
@@ -43,5 +44,5 @@ def register(app: Flask, services: Services, settings: Settings) -> None:
     for blueprint in BLUEPRINTS:
         api.register_blueprint(blueprint)
     app.register_blueprint(docs.create_blueprint(api))
-    if settings.log_level != "debug":  # where every poll has its line in the log, every poll goes the whole way
-        app.wsgi_app = Polls(app.wsgi_app, wiring)  # type: ignore[method-assign]
+    if settings.log_level != "debug":  # where each of them has its line in the log, each goes the whole way
+        app.wsgi_app = Polls(Reports(app.wsgi_app, wiring), wiring)  # type: ignore[method-assign]

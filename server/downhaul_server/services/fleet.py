@@ -21,7 +21,7 @@ from downhaul_server.services.errors import Forbidden, Overloaded
 from downhaul_server.services.instances import Entry, Identity, decode, encode
 from downhaul_server.services.members import Members, Pace, pace
 from downhaul_server.services.watches import Watch
-from downhaul_server.store import Record, Store
+from downhaul_server.store import Record, Store, View
 
 log = logging.getLogger(__name__)
 
@@ -69,10 +69,11 @@ class Fleet:
         Raises Forbidden (the key is not for the service), NotFound, Overloaded (too many instances), Unavailable while
         nothing is loaded.
         """
-        group = self._group(key, report["service"])
+        view = newest_view(self._store)
+        group = _group(view, key, report["service"])
         epoch, revision = report["epoch"], report["revision"]
         now = self.now()
-        sure = epoch is not None and revision is not None and self._vouches(epoch, revision)
+        sure = epoch is not None and revision is not None and self._vouches(view, epoch, revision)
         with self._lock:
             members = self._members(group)
             told = Pace(UNSURE_S, members.pace.spread_ms) if revision is not None and not sure else members.pace
@@ -232,14 +233,6 @@ class Fleet:
             for watch in self._watches:
                 watch.moved.set()
 
-    def _group(self, key: SdkKey, service: str) -> Group:
-        if not key.reaches(service):
-            raise Forbidden(f"the key {key.name} is not for the service {service}")
-        view = newest_view(self._store)
-        existing(view, "service", service)
-        existing(view, "environment", key.environment)
-        return service, key.environment
-
     def _members(self, group: Group) -> Members:
         members = self._groups.get(group)
         if members is None:
@@ -258,10 +251,17 @@ class Fleet:
             self.wake()  # whoever waits has not asked this group yet
         return members.merge(entry, now)
 
-    def _vouches(self, epoch: str, revision: int) -> bool:
+    def _vouches(self, view: View, epoch: str, revision: int) -> bool:
         """Whether this process has itself seen this revision in this epoch; waits a little where it lags behind."""
-        view = newest_view(self._store)
         if view.epoch == epoch and revision > view.revision:
             self._store.wait_for(revision, VOUCH_S)
             view = newest_view(self._store)
         return view.epoch == epoch and revision <= view.revision
+
+
+def _group(view: View, key: SdkKey, service: str) -> Group:
+    if not key.reaches(service):
+        raise Forbidden(f"the key {key.name} is not for the service {service}")
+    existing(view, "service", service)
+    existing(view, "environment", key.environment)
+    return service, key.environment

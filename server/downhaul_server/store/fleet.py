@@ -22,7 +22,7 @@ from redis.exceptions import RedisError
 from downhaul_server.store.clock import Clock
 from downhaul_server.store.connections import Connections
 from downhaul_server.store.keys import FLEETS, NEWS, counts_key, fleet_key
-from downhaul_server.store.news import Listener, Mark, Marks, NewsReader, Record
+from downhaul_server.store.news import Listener, Mark, Marks, NewsReader, Record, head
 
 __all__ = ["FleetNews", "Listener", "Mark", "Record"]
 
@@ -208,8 +208,7 @@ class FleetNews:
     def _text(self, groups: Mapping[str, Mapping[Any, str]], part: _Batch) -> str:
         # The records are JSON already.
         texts = ",".join(f"{json.dumps(group)}:[{','.join(members.values())}]" for group, members in groups.items())
-        head = f'"from":"{self._own}","marks":{json.dumps(part.marks)}'
-        return f'{{{head},"notes":[{",".join(part.notes)}],"records":{{{texts}}}}}'
+        return f'{head(self._own)}{json.dumps(part.marks)},"notes":[{",".join(part.notes)}],"records":{{{texts}}}}}'
 
     def _await_redis(self) -> None:
         while not self._stopping.wait(AWAY_PAUSE_S):
