@@ -115,8 +115,16 @@ def test_nothing_secret_is_printed(data_dir: Path) -> None:
 
 def test_there_is_no_control_socket(lasting_server: Server) -> None:
     assert not list(Path(lasting_server.data_dir).rglob("*.ctl"))
-    for pid in lasting_server.processes():
-        assert "gunicorn.ctl" not in Path(f"/proc/{pid}/net/unix").read_text("utf-8")
+    bound = _sockets_with_a_path()
+    for pid in (master_of(lasting_server), *workers_of(lasting_server)):
+        held = {os.readlink(each) for each in Path(f"/proc/{pid}/fd").iterdir() if each.is_symlink()}
+        assert not [path for name, path in bound.items() if name in held]
+
+
+def _sockets_with_a_path() -> dict[str, str]:
+    """Every Unix socket that is bound to a path: its name among a process's files -> the path."""
+    rows = [row.split() for row in Path("/proc/net/unix").read_text("utf-8").splitlines()[1:]]
+    return {f"socket:[{row[6]}]": row[7] for row in rows if len(row) > 7}
 
 
 class TestWithARedisOfYourOwn:
