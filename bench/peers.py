@@ -34,7 +34,7 @@ PEOPLE = [f"user-{number}" for number in range(2_000)]
 
 def run() -> dict[str, Any]:
     """Nanoseconds by SDK and case in `results`, with `floor_ns`, `python`, `versions`, and `errors` by what failed."""
-    python = _environment()
+    python = environment()
     # Native SDKs heed these, and so find no vendor even if they look for one.
     nowhere = dict.fromkeys(("HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY"), "http://127.0.0.1:9")
     lower = {name.lower(): value for name, value in nowhere.items()}
@@ -44,7 +44,7 @@ def run() -> dict[str, Any]:
     return found
 
 
-def _environment() -> Path:
+def environment() -> Path:
     """The interpreter that has the other SDKs, installed again where the locked requirements have changed."""
     python, stamp = ENVIRONMENT / "bin" / "python", ENVIRONMENT / "installed.txt"
     locked = REQUIREMENTS.read_text(encoding="utf-8")
