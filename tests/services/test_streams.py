@@ -12,7 +12,7 @@ from downhaul_server.services import streams as streams_module
 from downhaul_server.services.actors import SdkKey
 from downhaul_server.services.changes import difference
 from downhaul_server.services.container import Services
-from downhaul_server.services.errors import Forbidden, NotFound, Overloaded, Unauthenticated
+from downhaul_server.services.errors import Forbidden, NotFound, Overloaded, Unauthenticated, Unavailable
 from downhaul_server.services.events import Event
 from downhaul_server.services.ruleset import Content
 from downhaul_server.services.snapshots import Snapshot
@@ -186,7 +186,7 @@ class TestRefusals:
 
     def test_a_process_that_is_about_to_end_takes_none(self, services: Services, key: SdkKey) -> None:
         services.stop()
-        with pytest.raises(Overloaded, match="about to end"):
+        with pytest.raises(Unavailable, match="about to end"):
             services.streams.open(key, CHECKOUT, None, None)
 
 

@@ -17,7 +17,7 @@ from typing import Protocol
 
 from downhaul_server.services.actors import SdkKey
 from downhaul_server.services.changes import change_event
-from downhaul_server.services.errors import NotFound, Overloaded, Unauthenticated
+from downhaul_server.services.errors import NotFound, Overloaded, Unauthenticated, Unavailable
 from downhaul_server.services.events import Event
 from downhaul_server.services.keys import Keys
 from downhaul_server.services.resumption import Resumptions
@@ -178,7 +178,7 @@ class Streams:
 
     def _check_room(self, key: SdkKey) -> None:
         if self._stopping:
-            raise Overloaded("this server process is about to end")
+            raise Unavailable("this server process is about to end")
         if self._live >= self._most:
             raise Overloaded(f"this server process holds {self._most} streams, and takes no more")
         if self._held[key.id] >= self._most_per_key:
