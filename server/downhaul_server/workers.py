@@ -17,6 +17,7 @@ from gevent.server import StreamServer
 from gunicorn.http.errors import ParseException
 from gunicorn.workers.base_async import AsyncWorker
 from gunicorn.workers.ggevent import GeventWorker
+from werkzeug.exceptions import BadRequest, HTTPException
 
 from downhaul_server.clients import Client, Patience, TooSlowError
 from downhaul_server.unreadable import refusal
@@ -104,6 +105,7 @@ class Worker(GeventWorker):  # type: ignore[misc]
     def handle_request(self, listener_name: Any, request: Any, client: Client, address: Any) -> None:
         """A request. Raises StopIteration when it was the last one of its connection."""
         client.serve(request)
+        request.body.reader = _BodyReader(request)
         # Not gevent's, which would wait for the next request after the end has cut off this one.
         AsyncWorker.handle_request(self, listener_name, request, client, address)
         _skip_rest(request)
@@ -176,10 +178,27 @@ class Worker(GeventWorker):  # type: ignore[misc]
                 client.cut()
 
 
+class _BodyReader:
+    """Reads a body; what is wrong with its chunks is the client's fault, and is answered so by the application."""
+
+    def __init__(self, request: Any) -> None:
+        self._request = request
+        self._reader = request.body.reader
+
+    def read(self, size: int) -> bytes:
+        """The next bytes; none at the end. Raises BadRequest, TooSlowError, OSError."""
+        try:
+            data: bytes = self._reader.read(size)
+        except ParseException as error:
+            self._request.force_close()
+            raise BadRequest(f"the body is not what HTTP takes: {error}") from None
+        return data
+
+
 def _skip_rest(request: Any) -> None:
     """What the application left unread of a body must not be taken for the next request. Raises StopIteration."""
     try:
         while request.body.read(SKIP_BYTES):
             pass
-    except (ParseException, TooSlowError, OSError):
+    except (HTTPException, OSError):
         raise StopIteration from None

@@ -6,9 +6,14 @@ import json
 import socket
 
 import pytest
-from support.server import Server
+from support.server import ADMIN_TOKEN, Server
 
 pytestmark = pytest.mark.redis
+
+CHUNKED = (
+    b"POST /api/v1/services HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\n"
+    b"Authorization: Bearer " + ADMIN_TOKEN.encode() + b"\r\nTransfer-Encoding: chunked\r\n\r\n"
+)
 
 
 @pytest.mark.parametrize(
@@ -21,6 +26,8 @@ pytestmark = pytest.mark.redis
         (b"GET / HTTP/1.1\r\n" + b"".join(b"X-%d: 1\r\n" % number for number in range(100)) + b"\r\n", 431),
         (b"GET / HTTP/1.1\r\nHost: x\r\nExpect: rubbish\r\n\r\n", 417),
         (b"POST / HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: rubbish\r\n\r\n", 501),
+        (CHUNKED + b"no length\r\n{}", 400),
+        (CHUNKED + b"1\r\n{}}}", 400),
     ],
 )
 def test_it_is_answered_with_a_problem_document(lasting_server: Server, sent: bytes, status: int) -> None:
