@@ -16,7 +16,7 @@ from downhaul_server.services.errors import Forbidden, NotFound, Overloaded, Una
 from downhaul_server.services.events import Event
 from downhaul_server.services.ruleset import Content
 from downhaul_server.services.snapshots import Snapshot
-from downhaul_server.services.stream import MOST_WAITING, Reason, Stream
+from downhaul_server.services.stream import MOST_WAITING, MOST_WAITING_BYTES, Reason, Stream
 from downhaul_server.store import Store
 from downhaul_server.store.keys import LOG, META
 from support.redis import FakeRedis
@@ -517,3 +517,14 @@ def test_an_event_is_framed_as_the_standard_says() -> None:
     assert event.text == b'id: e:1\nevent: change\nretry: 7\ndata: {"text":"\\u00fc\\n"}\n\n'
     assert event.chunk == b"3a\r\n" + event.text + b"\r\n" and len(event.text) == 0x3A
     assert event.chunk is event.chunk
+
+
+def test_what_waits_is_bounded_in_bytes_too_but_for_what_comes_next() -> None:
+    stream = Stream(SdkKey("k", "k", "production", frozenset("*")), CHECKOUT, None, 0.0, 0)
+    large = Event("snapshot", b"1" * (MOST_WAITING_BYTES // 2))
+    stream.begin(Event("snapshot", b"1" * MOST_WAITING_BYTES * 2))
+    for _ in range(2):
+        stream.push(large)
+    assert stream.reason is None
+    stream.push(large)
+    assert stream.reason is Reason.SLOW

@@ -6,12 +6,15 @@ import threading
 from collections import deque
 from collections.abc import Callable
 from enum import StrEnum
+from itertools import islice
 
 from downhaul_server.services.actors import SdkKey
 from downhaul_server.services.events import Event
 
 MOST_WAITING = 64
 """Events that may wait for one client, beyond what its connection holds already: some hundred kilobytes and more."""
+MOST_WAITING_BYTES = 4 * 1024 * 1024
+"""The same, for large ones: those that wait for somebody are kept."""
 
 SendNow = Callable[[Event], memoryview | None]
 """Sends what the connection takes without waiting; gives what is left of the event. Raises OSError: it is broken."""
@@ -81,7 +84,7 @@ class Stream:
                 self.finish(Reason.CLIENT)
         if left is None or self.reason is not None:
             return
-        if len(self._waiting) >= MOST_WAITING:
+        if self._far_behind():
             self.finish(Reason.SLOW)
             return
         self._idle = False
@@ -120,3 +123,12 @@ class Stream:
             self._wake.wait()
             self._wake.clear()
             self._idle = False
+
+    def _far_behind(self) -> bool:
+        # The next one does not count: a snapshot may be large, and is no sign of a slow client.
+        later = islice(self._waiting, 1, None)
+        return len(self._waiting) >= MOST_WAITING or sum(map(_size, later)) >= MOST_WAITING_BYTES
+
+
+def _size(item: Event | memoryview) -> int:
+    return len(item.text if isinstance(item, Event) else item)
