@@ -445,6 +445,10 @@ class TestAccount:
         assert account.notes.count(("ended", "shutdown")) == 3
 
 
+def cut() -> None:
+    pytest.fail("a connection is cut that should live")
+
+
 class TestSendingAtOnce:
     """A stream whose connection takes events without waiting."""
 
@@ -452,7 +456,7 @@ class TestSendingAtOnce:
     def stream(self) -> Iterator[Stream]:
         stream = Stream(SdkKey("k", "k", "production", frozenset("*")), CHECKOUT, None, 0.0, 0)
         yield stream
-        stream.finish(Reason.CLIENT)
+        stream.finish(Reason.AGE)
 
     def waiting(self, stream: Stream) -> list[Any]:
         """What somebody has taken who takes all the time; returns once they wait for more."""
@@ -469,13 +473,13 @@ class TestSendingAtOnce:
     def test_what_is_sent_wakes_nobody(self, stream: Stream) -> None:
         sent: list[Event] = []
         taken = self.waiting(stream)
-        stream.send_through(lambda event: sent.append(event))
+        stream.send_through(lambda event: sent.append(event), cut)
         event = Event.of("change", {})
         stream.push(event)
         assert sent == [event] and taken == [] and stream.idle
 
     def test_what_is_left_of_an_event_comes_before_the_next_one(self, stream: Stream) -> None:
-        stream.send_through(lambda event: memoryview(event.text)[5:])
+        stream.send_through(lambda event: memoryview(event.text)[5:], cut)
         taken = self.waiting(stream)
         first, second = Event.of("change", {"n": 1}), Event.of("change", {"n": 2})
         stream.push(first)
@@ -489,10 +493,12 @@ class TestSendingAtOnce:
         def broken(event: Event) -> None:
             raise BrokenPipeError
 
-        stream.send_through(broken)
+        ends: list[int] = []
+        stream.send_through(broken, lambda: ends.append(1))
         self.waiting(stream)
         stream.push(Event.of("change", {}))
         assert stream.reason is Reason.CLIENT and stream.take() is None
+        assert ends == [1]
 
 
 @pytest.mark.parametrize(

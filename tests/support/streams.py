@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import threading
-from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -13,7 +12,9 @@ from downhaul.engine.checksum import checksum
 from downhaul_server.services.actors import SdkKey
 from downhaul_server.services.container import Services
 from downhaul_server.services.stream import Stream
+from support.server import Server
 from support.waiting import wait_until
+from support.wire import Wire
 
 
 @dataclass(frozen=True)
@@ -120,8 +121,35 @@ def _apply(target: dict[str, Any], changed: dict[str, Any]) -> None:
             target[name] = value
 
 
-def quietly(work: Callable[[], Any]) -> threading.Thread:
-    """Run something in a thread; gives the thread."""
-    thread = threading.Thread(target=work, daemon=True)
-    thread.start()
-    return thread
+class Tap:
+    """A stream over a real connection. Close it with `with`."""
+
+    def __init__(self, server: Server, token: str, query: str, *, version: str = "1.1", **headers: str) -> None:
+        """`headers` as Python writes them: `last_event_id="e1:42"`."""
+        lines = [f"GET /sdk/v1/stream?{query} HTTP/{version}", "Host: tests", f"Authorization: Bearer {token}"]
+        lines += [f"{name.replace('_', '-')}: {value}" for name, value in headers.items()]
+        self.wire = Wire(server)
+        self.wire.send("\r\n".join((*lines, "", "")).encode("ascii"))
+        self.answer = self.wire.answer()
+
+    def next(self, event: str | None = None) -> Heard:
+        """The next event, or the next of this kind. Fails when the stream ends before."""
+        while True:
+            lines: list[str] = []
+            while line := self.answer.readline().decode("ascii").removesuffix("\n"):
+                lines.append(line)
+            assert lines, f"the stream has ended, and no {event or 'event'} has come"
+            heard = parse("\n".join(lines))
+            if event in (None, heard.event):
+                return heard
+
+    def ended(self) -> bool:
+        """Whether nothing more comes, and the answer is whole."""
+        return self.answer.read() == b""
+
+    def __enter__(self) -> Tap:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.answer.close()
+        self.wire.close()

@@ -72,7 +72,7 @@ class Line:
             self._watcher = None
 
     def cut(self) -> None:
-        """Nothing more can be sent: an answer that was broken off must not look like one that has ended."""
+        """Nothing more can be sent, nor is being sent: what was broken off must not look as if it had ended."""
         try:
             self._socket.shutdown(socket.SHUT_RDWR)
         except OSError as error:

@@ -95,14 +95,12 @@ class Body:
         """Send all that cannot be sent at once, until the end of the stream."""
         stream = self._stream
         line.watch(lambda: stream.finish(Reason.CLIENT))
-        stream.send_through(line.send_now)
+        stream.send_through(line.send_now, line.cut)
         try:
             while (item := stream.take()) is not None:
                 line.send(item)
         except OSError:
             stream.finish(Reason.CLIENT)
-        if stream.broken:
-            line.cut()
 
 
 def _demand_event_stream() -> None:

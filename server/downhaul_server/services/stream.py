@@ -38,7 +38,7 @@ class Reason(StrEnum):
 class Stream:
     """Filled by `Streams`, emptied by whoever holds the connection. Neither ever waits for the other but in `take`."""
 
-    __slots__ = ("_idle", "_send_now", "_waiting", "_wake", "ends_at", "key", "place", "process", "reason", "slot")
+    __slots__ = ("_cut", "_idle", "_send_now", "_waiting", "_wake", "ends_at", "key", "place", "process", "reason", "slot")
 
     def __init__(self, key: SdkKey, service: str, process: str | None, ends_at: float, slot: int) -> None:
         self.key = key
@@ -54,18 +54,20 @@ class Stream:
         self._wake = threading.Event()
         self._idle = False
         self._send_now: SendNow | None = None
+        self._cut: Callable[[], None] = lambda: None
 
     @property
     def idle(self) -> bool:
         """Everything has been taken, and the taker waits for more."""
         return self._idle
 
-    def send_through(self, send_now: SendNow) -> None:
+    def send_through(self, send_now: SendNow, cut: Callable[[], None]) -> None:
         """From now on, what finds the stream idle goes to the connection at once, and wakes nobody.
 
-        Only where nothing runs at the same time (under gevent): `idle` is looked at and acted upon.
+        `cut` ends the connection when the stream is broken, also under whoever is sending. Only where nothing runs at the same time (under gevent): `idle` is looked at and acted upon.
         """
         self._send_now = send_now
+        self._cut = cut
 
     def begin(self, first: Event) -> None:
         """Its first event, before all that was pushed since it was opened."""
@@ -104,6 +106,7 @@ class Stream:
         self.reason = self.reason or reason
         if self.broken:
             self._waiting.clear()
+            self._cut()
         self._wake.set()
         return self.reason
 
