@@ -11,6 +11,8 @@ BACKLOG = 2048
 PATIENCE_S = 3.0
 """A server that was killed a moment ago needs this long to let go of its port."""
 PAUSE_S = 0.1
+GONE_MS = 30_000
+"""A client that has acknowledged nothing of what was sent to it for so long is gone, though it never said so."""
 
 
 class ListenError(Exception):
@@ -47,6 +49,9 @@ def _open(host: str, port: int) -> socket.socket:
     listener = socket.socket(family, kind, protocol)
     try:
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        if hasattr(socket, "TCP_USER_TIMEOUT"):
+            # Connections have it from their listener. Without it a stream to a machine that is gone lives on for long.
+            listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, GONE_MS)
         listener.bind(address)
         listener.listen(BACKLOG)
     except BaseException:

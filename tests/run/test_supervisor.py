@@ -17,7 +17,7 @@ from downhaul_server.limits import (
     descriptor_warning,
     raise_descriptor_limit,
 )
-from downhaul_server.listening import address_of, listen, url_of
+from downhaul_server.listening import GONE_MS, address_of, listen, url_of
 from downhaul_server.store import Embedded, EmbeddedError
 from downhaul_server.supervise import Child, ChildFailedError, Supervisor
 from support.waiting import wait_until
@@ -96,6 +96,13 @@ class TestListening:
             host, port = address_of(listener)
             assert (host, port > 0) == ("127.0.0.1", True)
             assert url_of(listener) == f"http://127.0.0.1:{port}"
+
+    @pytest.mark.skipif(not hasattr(socket, "TCP_USER_TIMEOUT"), reason="only Linux gives up clients that are gone")
+    def test_clients_that_are_gone_are_given_up_before_long(self) -> None:
+        with listen("127.0.0.1", 0) as listener, socket.create_connection(address_of(listener)):
+            accepted, _ = listener.accept()
+            with accepted:
+                assert accepted.getsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT) == GONE_MS
 
     def test_a_server_on_every_address_is_found_on_this_machine(self) -> None:
         with listen("0.0.0.0", 0) as listener:
