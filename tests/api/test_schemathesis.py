@@ -5,8 +5,8 @@ from __future__ import annotations
 import logging
 from collections.abc import Iterator
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
+from unittest.mock import MagicMock
 
 import pytest
 import schemathesis
@@ -38,6 +38,7 @@ def settled(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Client]:
     with open_client(FakeRedis(), Path(tmp_path_factory.mktemp("data")), log_level="critical") as client:
         settle(client)
         client.post("/api/v1/segments", {"key": "beta", "when": {"attribute": "plan", "op": "exists"}})
+        client.services.acknowledgements.stop()  # nobody waits for made-up instances
         under_test.app = client.app
         yield client
     logging.getLogger().setLevel(logging.INFO)  # the level is the process's: later tests look into the log
@@ -48,7 +49,7 @@ def described() -> Any:
 
     It is the same for every app, so an app that serves nothing gives it, before any test begins.
     """
-    nothing: Any = SimpleNamespace(health=dict)
+    nothing = MagicMock(health=dict)
     app = create_app(nothing, Settings(data_dir=Path("nowhere")))
     document = app.test_client().get("/api/v1/openapi.json").json
     for component in document["components"]["schemas"].values():
