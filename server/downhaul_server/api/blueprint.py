@@ -85,9 +85,7 @@ class Blueprint(flask_smorest.Blueprint):  # type: ignore[misc]
         arguments: Callable[[V], V] = self.arguments(schema, required=required)
         return lambda view: _note(_bodied(arguments(view)) if required else arguments(view), 400, 413, 415, 422)
 
-    def answers(
-        self, status: int, schema: type[Schema] | dict[str, Any] | None = None, **options: Any
-    ) -> Callable[[V], V]:
+    def answers(self, status: int, schema: type[Schema] | None = None, **options: Any) -> Callable[[V], V]:
         """Only says what the view answers: it makes the Response itself, and schemathesis holds it to this."""
         return only_documents(self.alt_response(status, schema=schema, **options))
 

@@ -12,7 +12,7 @@ from downhaul_server.api.blueprint import Blueprint
 from downhaul_server.api.context import services
 from downhaul_server.api.lines import Line
 from downhaul_server.api.problems import ProblemError
-from downhaul_server.api.schemas.operations import StreamQuery
+from downhaul_server.api.schemas.operations import StreamEventSchema, StreamQuery
 from downhaul_server.services.actors import SdkKey
 from downhaul_server.services.events import Event
 from downhaul_server.services.stream import Reason, Stream
@@ -34,7 +34,7 @@ POSITION = re.compile(r"([!-9;-~]{1,64}):([0-9]{1,15})")
 @blueprint.operation("GET", STREAM, headers=("LastEventId",), problems=(404, 406, 422))
 @instances
 @blueprint.query(StreamQuery)
-@blueprint.answers(200, {"type": "string"}, content_type=MEDIA_TYPE, description="Server-sent events, without end.")
+@blueprint.answers(200, StreamEventSchema, content_type=MEDIA_TYPE, description="Server-sent events, without end.")
 def get_stream(key: SdkKey, query: dict[str, str]) -> Response:
     """What an instance lacks, then every change as soon as it is made, and heartbeats.
 

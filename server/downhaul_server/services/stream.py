@@ -38,7 +38,10 @@ class Reason(StrEnum):
 class Stream:
     """Filled by `Streams`, emptied by whoever holds the connection. Neither ever waits for the other but in `take`."""
 
-    __slots__ = ("_cut", "_idle", "_send_now", "_waiting", "_wake", "ends_at", "key", "place", "process", "reason", "slot")
+    __slots__ = (
+        *("_cut", "_idle", "_send_now", "_waiting", "_wake"),
+        *("ends_at", "key", "place", "process", "reason", "slot"),
+    )
 
     def __init__(self, key: SdkKey, service: str, process: str | None, ends_at: float, slot: int) -> None:
         self.key = key
@@ -64,7 +67,8 @@ class Stream:
     def send_through(self, send_now: SendNow, cut: Callable[[], None]) -> None:
         """From now on, what finds the stream idle goes to the connection at once, and wakes nobody.
 
-        `cut` ends the connection when the stream is broken, also under whoever is sending. Only where nothing runs at the same time (under gevent): `idle` is looked at and acted upon.
+        `cut` ends the connection when the stream is broken, also under whoever is sending. Only where nothing runs at
+        the same time (under gevent): `idle` is looked at and acted upon.
         """
         self._send_now = send_now
         self._cut = cut

@@ -57,6 +57,15 @@ class StreamQuery(SnapshotQuery):
     )
 
 
+class StreamEventSchema(Open):
+    """One server-sent event of the stream."""
+
+    id = base.String(metadata={"description": "`epoch:revision` after it: what `Last-Event-ID` takes."})
+    event = base.String(required=True, metadata={"enum": ["snapshot", "change", "heartbeat", "end"]})
+    retry = base.Integer(metadata={"description": "Milliseconds after which to come back; only with `end`."})
+    data = base.String(required=True, metadata={"description": "JSON.", "contentMediaType": "application/json"})
+
+
 class SnapshotSchema(Open):
     """All that one service needs in one environment, at one revision."""
 
