@@ -37,6 +37,9 @@ def test_every_variable_is_honoured(tmp_path: Path) -> None:
             "DOWNHAUL_LOG_FORMAT": "console",
             "DOWNHAUL_REDIS_REPLICAS": "1",
             "DOWNHAUL_MAX_BODY_BYTES": "65536",
+            "DOWNHAUL_STREAM_AGE": "60",
+            "DOWNHAUL_MAX_STREAMS": "500",
+            "DOWNHAUL_MAX_STREAMS_PER_KEY": "50",
         }
     )
     assert settings == Settings(
@@ -51,6 +54,9 @@ def test_every_variable_is_honoured(tmp_path: Path) -> None:
         log_format="console",
         redis_replicas=1,
         max_body_bytes=65536,
+        stream_age=60.0,
+        max_streams=500,
+        max_streams_per_key=50,
     )
     assert settings.bind == "[::1]:9000"
 
@@ -58,6 +64,10 @@ def test_every_variable_is_honoured(tmp_path: Path) -> None:
 def test_variables_of_the_sdk_and_empty_ones_are_left_alone() -> None:
     settings = Settings.from_environment({"DOWNHAUL_URL": "x", "DOWNHAUL_SERVICE": "y", "DOWNHAUL_WORKERS": " "})
     assert settings.workers == 2
+
+
+def test_one_key_may_hold_all_streams_unless_it_is_said_otherwise() -> None:
+    assert Settings.from_environment({"DOWNHAUL_MAX_STREAMS": "500"}).max_streams_per_key == 500
 
 
 @pytest.mark.parametrize(
@@ -86,6 +96,9 @@ def test_variables_of_the_sdk_and_empty_ones_are_left_alone() -> None:
         ("DOWNHAUL_LOG_LEVEL", "loud", "expected one of debug, info"),
         ("DOWNHAUL_LOG_FORMAT", "xml", "expected one of json, console"),
         ("DOWNHAUL_REDIS_REPLICAS", "-1", "expected an integer from 0 to 16"),
+        ("DOWNHAUL_STREAM_AGE", "9", "expected an integer from 10"),
+        ("DOWNHAUL_MAX_STREAMS", "-1", "expected an integer from 0"),
+        ("DOWNHAUL_MAX_STREAMS_PER_KEY", "all", "expected an integer from 0"),
         ("DOWNHAUL_MAX_BODY_BYTES", "1MB", "expected an integer from 1024"),
         ("DOWNHAUL_MAX_BODY_BYTES", "1023", "expected an integer from 1024"),
     ],
