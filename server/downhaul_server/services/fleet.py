@@ -18,7 +18,7 @@ from downhaul_server.services.actors import SdkKey
 from downhaul_server.services.audience import Group
 from downhaul_server.services.documents import existing
 from downhaul_server.services.errors import Forbidden, Overloaded
-from downhaul_server.services.instances import Entry, Identity, decode, encode
+from downhaul_server.services.instances import Entry, Identity, State, decode, encode
 from downhaul_server.services.members import Members, Pace, pace
 from downhaul_server.services.watches import Watch
 from downhaul_server.store import Record, Store, View
@@ -93,6 +93,7 @@ class Fleet:
                     applied_at=now - (report.get("applied_ms") or 0) / 1000,
                     left=now if report.get("leaving") else None,
                 ),
+                urgent=known is None or not _only_still_there(known, report, sure, now),
             )
         if known and sure and (known.epoch, known.revision) != (entry.epoch, entry.revision):
             for listener in self._on_applied:
@@ -106,7 +107,7 @@ class Fleet:
             known = self._members(group).entries.get(process)
             if known is None or known.sequence >= sequence:
                 return False
-            self._take(group, known._replace(sequence=sequence))
+            self._take(group, known._replace(sequence=sequence), urgent=False)
             return True
 
     def stream_opened(self, key: SdkKey, service: str, process: str) -> None:
@@ -223,9 +224,12 @@ class Fleet:
         """Whether nobody is pending; leaves out who is gone by now."""
         now = self.now()
         with self._lock:
-            for group, process in list(watch.pending):
+            while watch.pending:
+                group, process = first = next(iter(watch.pending))
                 watch.see(group, self._groups[group].entries[process], now)
-            return not watch.pending
+                if first in watch.pending:
+                    return False
+            return True
 
     def wake(self) -> None:
         """Let everybody who waits look again."""
@@ -239,10 +243,12 @@ class Fleet:
             members = self._groups[group] = Members(group)
         return members
 
-    def _take(self, group: Group, entry: Entry) -> Entry:
-        """What an instance has told this process itself. Raises Overloaded."""
+    def _take(self, group: Group, entry: Entry, *, urgent: bool = True) -> Entry:
+        """What an instance has told this process itself; `urgent`: others may wait for it. Raises Overloaded."""
         entry = self._merge(group, entry, self.now())
-        self._store.news.put("@".join(group), entry.process, partial(encode, entry, self._store.clock.to_redis))
+        self._store.news.put(
+            "@".join(group), entry.process, partial(encode, entry, self._store.clock.to_redis), urgent=urgent
+        )
         return entry
 
     def _merge(self, group: Group, entry: Entry, now: float) -> Entry:
@@ -257,6 +263,15 @@ class Fleet:
             self._store.wait_for(revision, VOUCH_S)
             view = newest_view(self._store)
         return view.epoch == epoch and revision <= view.revision
+
+
+def _only_still_there(known: Entry, report: Mapping[str, Any], sure: bool, now: float) -> bool:
+    """Whether a report is no news for anybody who waits."""
+    return (
+        not report.get("leaving")
+        and (known.epoch, known.revision, known.sure) == (report["epoch"], report["revision"], sure)
+        and known.state(now) is State.LIVE
+    )
 
 
 def _group(view: View, key: SdkKey, service: str) -> Group:

@@ -109,12 +109,12 @@ def encode(entry: Entry, to_redis: Callable[[float], int]) -> str:
 def decode(record: Sequence[Any], to_local: Callable[[float], float], now: float) -> Entry:
     """What `encode` gave to another process. Nothing is later than now: clocks differ a little.
 
-    Raises ValueError for what a release with another layout has written.
+    What a later release may have appended is ignored. Raises ValueError for what is no instance.
     """
-    if len(record) != len(Entry._fields) or len(record[1]) != len(Identity._fields):
+    if len(record) < len(Entry._fields) or len(record[1]) < len(Identity._fields):
         raise ValueError(f"this is no instance: {record!r}")
-    values = list(record)
-    values[1] = Identity(*record[1])
+    values = list(record[: len(Entry._fields)])
+    values[1] = Identity(*record[1][: len(Identity._fields)])
     for index in TIMES:
         if values[index] is not None:
             values[index] = min(to_local(values[index]), now)

@@ -30,6 +30,8 @@ log = logging.getLogger(__name__)
 
 PAUSE_S = 0.02
 """Between two batches. The first after a quiet time leaves at once."""
+PATIENT_S = 1.0
+"""What is not urgent waits for so long: each batch costs Redis a write to its disk, and kills need that disk too."""
 BATCH = 500
 KEPT_S = 2 * 3600
 AWAY_PAUSE_S = 0.5
@@ -59,17 +61,18 @@ class _Batch:
             self.counters[counter] = self.counters.get(counter, 0) + number
 
     def first_part(self) -> _Batch:
-        """Take out as much as is sent at once. Marks go last: they say that all before them is out."""
+        """Take out as much as is sent at once."""
         part = _Batch(
-            dict(islice(self.records.items(), BATCH)), dict(islice(self.counters.items(), 4 * BATCH)), self.notes
+            dict(islice(self.records.items(), BATCH)),
+            dict(islice(self.counters.items(), 4 * BATCH)),
+            self.notes,
+            self.marks,
         )
         for key in part.records:
             del self.records[key]
         for counter in part.counters:
             del self.counters[counter]
-        self.notes = []
-        if not self.records:
-            part.marks, self.marks = self.marks, []
+        self.notes, self.marks = [], []
         return part
 
     def put_back(self, part: _Batch, *, counted: bool) -> None:
@@ -107,18 +110,18 @@ class FleetNews:
             thread.start()
         self._reader.loaded.wait(timeout)
 
-    def put(self, group: str, process: str, record: Callable[[], str]) -> None:
+    def put(self, group: str, process: str, record: Callable[[], str], *, urgent: bool = True) -> None:
         """Tell all of an instance. `record` gives its JSON list when it is sent; a later one takes its place."""
         with self._lock:
             self._waiting.records[group, process] = record
-        self._work.set()
+        if urgent:
+            self._work.set()
 
     def count(self, group: str, name: str, number: int, periods: Mapping[str, int]) -> None:
-        """Add to a counter in each of these periods (name -> seconds to keep)."""
+        """Add to a counter in each of these periods (name -> seconds to keep). It is never urgent."""
         with self._lock:
             for period, kept_s in periods.items():
                 self._waiting.add((counts_key(group, period), name, kept_s), number)
-        self._work.set()
 
     def note(self, kind: str, data: Any) -> None:
         """Tell all something else; it is kept nowhere."""
@@ -158,13 +161,13 @@ class FleetNews:
 
     def _write(self) -> None:
         while not self._stopping.is_set():
-            self._work.wait()
+            self._work.wait(PATIENT_S)
             self._work.clear()
             if self._send_all():
                 self._stopping.wait(PAUSE_S)
             else:
-                self._work.set()
                 self._await_redis()
+                self._work.set()
         self._send_all()
 
     def _send_all(self) -> bool:

@@ -26,6 +26,7 @@ Record = list[Any]
 PAGE = 500
 FIRST_PAUSE_S = 0.05
 LONGEST_PAUSE_S = 1.0
+POLL_S = 0.25
 PING_S = 1.0
 DEAD_S = 3.0
 """Without a word from Redis for so long, the subscription is lost, whatever the socket says."""
@@ -169,7 +170,7 @@ class NewsReader:
     def _listen(self, pubsub: PubSub) -> None:
         pinged = heard = time.monotonic()
         while not self._stopping.is_set():
-            message = pubsub.get_message(timeout=min(PING_S, self._connections.block_s))
+            message = pubsub.get_message(timeout=min(POLL_S, self._connections.block_s))
             now = time.monotonic()
             if message is not None:
                 heard = now
