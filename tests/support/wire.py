@@ -2,12 +2,25 @@
 
 from __future__ import annotations
 
+import io
 import socket
 from http.client import HTTPResponse
+from typing import Any, cast
 
 from support.server import Server
 
 PATIENCE_S = 15.0
+
+
+class _Incoming(io.BufferedReader):
+    """What comes, for one answer after the other: an answer must not take with it what it has read of the next."""
+
+    def makefile(self, *mode: Any) -> io.BufferedReader:
+        """As a socket has it."""
+        return self
+
+    def close(self) -> None:
+        """An answer closes it when it has been read."""
 
 
 class Wire:
@@ -23,6 +36,7 @@ class Wire:
         self._socket.connect(("127.0.0.1", server.port))
         self.port: int = self._socket.getsockname()[1]
         """On our side."""
+        self._incoming = _Incoming(self._socket.makefile("rb", buffering=0))
 
     def send(self, part: bytes) -> None:
         """Some bytes of a request."""
@@ -41,19 +55,20 @@ class Wire:
 
     def answer(self) -> HTTPResponse:
         """The head of the answer; its body can be read. Raises OSError or http.client's errors where there is none."""
-        found = HTTPResponse(self._socket)
+        found = HTTPResponse(cast(socket.socket, self._incoming))
         found.begin()
         return found
 
     def ended(self) -> bool:
         """Whether the server hangs up, rather than answers, within our patience."""
         try:
-            return self._socket.recv(1) == b""
+            return self._incoming.read(1) == b""
         except ConnectionResetError:
             return True
 
     def close(self) -> None:
         """Hang up."""
+        self._incoming.detach().close()
         self._socket.close()
 
     def __enter__(self) -> Wire:
