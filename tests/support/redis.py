@@ -205,7 +205,8 @@ def free_port() -> int:
     """A loopback port that nobody uses at the moment.
 
     Below the range from which the system gives ports to outgoing connections: a server that is down for a while must
-    find its port free when it comes back. Tests that run side by side draw from ranges of their own, for the same reason.
+    find its port free when it comes back. For the same reason, tests that run side by side
+    draw from ranges of their own.
     """
     place = int(os.environ.get("PYTEST_XDIST_WORKER", "gw0").removeprefix("gw")) % PLACES
     while True:
