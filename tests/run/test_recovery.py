@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from downhaul_server.store import keys
 from support.redis import RealRedis
 from support.server import Server, command, environment
 from support.waiting import wait_until
@@ -47,7 +48,7 @@ def test_it_asks_first_and_without_an_answer_does_nothing(diverged: Server, redi
     assert ended.returncode == 1
     assert "Redis:   nothing" in ended.stderr
     with redis.client() as client:
-        assert client.dbsize() == 0
+        assert not client.exists(keys.META, keys.LOG, keys.DOCS)
 
 
 def test_there_is_nothing_to_keep_in_an_empty_redis(diverged: Server) -> None:
