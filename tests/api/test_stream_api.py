@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
 from contextlib import closing
 
@@ -146,3 +147,32 @@ def test_the_document_describes_it(client: Client) -> None:
     assert list(operation["responses"]["200"]["content"]) == ["text/event-stream"]
     assert {"$ref": "#/components/parameters/LastEventId"} in operation["parameters"]
     assert {"401", "403", "404", "406", "422", "503"} <= set(operation["responses"])
+
+
+class TestTheShortWay:
+    """A stream that is asked for in the plainest way does not go through Flask."""
+
+    LONG = STREAM.replace("checkout", "%63heckout")
+
+    def test_it_ends_like_the_long_one(self, client: Client, capfd: pytest.CaptureFixture[str]) -> None:
+        answers = [client.get(way, by="sdk", x_request_id="same") for way in (STREAM, self.LONG)]
+        short, long = ((answer.status, sorted(answer.headers), first(answer)) for answer in answers)
+        assert short == long
+        lines = [json.loads(line) for line in capfd.readouterr().err.splitlines() if "/sdk/v1/stream" in line]
+        own = {"duration_ms", "timestamp"}
+        one, other = ({name: value for name, value in line.items() if name not in own} for line in lines)
+        assert one == other
+        metrics = client.get("/metrics", by=None).text
+        assert 'downhaul_http_requests_total{method="GET",route="/sdk/v1/stream",status="200"} 2.0' in metrics
+
+    @pytest.mark.parametrize("by", [None, "editor", "nonsense"])
+    def test_it_lets_nobody_in(self, client: Client, by: str | None) -> None:
+        client.tokens["nonsense"] = "dh_sdk_nonsense"
+        assert problem(client.get(STREAM, by=by)) == problem(client.get(self.LONG, by=by))
+        assert live(client) == "downhaul_streams 0.0"
+
+    def test_the_process_is_told_either_way(self, client: Client) -> None:
+        for way in (STREAM, self.LONG):
+            with closing(client.get(f"{way}&process=p-{len(way)}", by="sdk")):
+                items = client.get("/api/v1/services/checkout/fleet?environment=production").json["items"]
+                assert f"p-{len(way)}" in [each["process"] for each in items]

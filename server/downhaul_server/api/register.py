@@ -8,6 +8,7 @@ from downhaul_server.api import context, docs, errors, fleet_metrics, probes, re
 from downhaul_server.api.context import Wiring
 from downhaul_server.api.metrics import Metrics
 from downhaul_server.api.openapi import Api
+from downhaul_server.api.openings import Openings
 from downhaul_server.api.polls import Polls
 from downhaul_server.api.reports import Reports
 from downhaul_server.api.request_ids import RequestIds
@@ -45,4 +46,4 @@ def register(app: Flask, services: Services, settings: Settings) -> None:
         api.register_blueprint(blueprint)
     app.register_blueprint(docs.create_blueprint(api))
     if settings.log_level != "debug":  # where each of them has its line in the log, each goes the whole way
-        app.wsgi_app = Polls(Reports(app.wsgi_app, wiring), wiring)  # type: ignore[method-assign]
+        app.wsgi_app = Polls(Reports(Openings(app.wsgi_app, wiring), wiring), wiring)  # type: ignore[method-assign]

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from time import perf_counter
 from types import MappingProxyType
-from typing import Any
 
 import structlog
 from flask import Flask, Response, g, request
@@ -43,24 +42,29 @@ def register(app: Flask, wiring: Wiring) -> None:
                 response.headers.setdefault(name, value)
         rule = request.url_rule
         answered(rule.rule if rule else None, request.method, response.status_code, seconds)
-        # A fleet asks many times a second whether anything is new; that nothing is, is worth no line.
-        (log.debug if response.status_code == 304 else log.info)("request", **_line(response, seconds))
+        by = _name(g.get("holder"))
+        log_request(g.request_id, request.method, request.path, response.status_code, seconds, by, request.remote_addr)
         return response
 
     app.before_request(begin)
     app.after_request(finish)
 
 
-def _line(response: Response, seconds: float) -> dict[str, Any]:
-    return {
-        "request_id": g.request_id,
-        "method": request.method,
-        "path": request.path,
-        "status": response.status_code,
-        "duration_ms": round(seconds * 1000, 2),
-        "by": _name(g.get("holder")),
-        "remote": request.remote_addr,
-    }
+def log_request(
+    request_id: str, method: str, path: str, status: int, seconds: float, by: str | None, remote: str | None
+) -> None:
+    """A request's line in the log."""
+    # A fleet asks many times a second whether anything is new; that nothing is, is worth no line.
+    (log.debug if status == 304 else log.info)(
+        "request",
+        request_id=request_id,
+        method=method,
+        path=path,
+        status=status,
+        duration_ms=round(seconds * 1000, 2),
+        by=by,
+        remote=remote,
+    )
 
 
 def _name(holder: Actor | SdkKey | None) -> str | None:

@@ -136,9 +136,9 @@ class Streams:
             # The channel's snapshot, not the newest: the events that follow build on it.
             snapshot = self._join(stream, snapshot)
         self._observer.opened()
-        if process is not None:
-            self._fleet.stream_opened(key, service, process)
         try:
+            if process is not None:
+                self._fleet.stream_opened(key, service, process)
             if not self._keys.holds(key):  # revoked since it was looked at: whoever ends streams may not have seen us
                 raise Unauthenticated("the token is not known here")
             first = self._first(snapshot, last)

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from marshmallow import fields as base
-from marshmallow import validate
 
 from downhaul_server.api.schemas.common import Open
-from downhaul_server.api.schemas.fields import Json, Strict, service_key
+from downhaul_server.api.schemas.fields import Json, Key, Strict, service_key
+from downhaul_server.api.schemas.fleet import PROCESS
 
 
 class HealthSchema(Open):
@@ -51,10 +51,7 @@ class SnapshotQuery(Strict):
 class StreamQuery(SnapshotQuery):
     """Whose changes, and who wants to hear them."""
 
-    process = base.String(
-        validate=validate.Regexp(r"^[A-Za-z0-9_-]{1,64}\Z"),
-        metadata={"description": "The process, as it names itself in its reports."},
-    )
+    process = Key(PROCESS, metadata={"description": "The process, as it names itself in its reports."})
 
 
 class StreamEventSchema(Open):
