@@ -14,85 +14,24 @@ import argparse
 import json
 import os
 import resource
-import signal
-import socket
 import statistics
 import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack
 from datetime import datetime
-from http.client import HTTPConnection
 from pathlib import Path
 from typing import Any
 
-ADMIN = "dh_admin_of-the-benchmark"
-PATIENCE_S = 90.0
+from service import call, fill, running
+
 PROCESSES = 2
 WORKERS = 2
 IDLE_S = 10.0
 REACH = {100: 25.0, 10_000: 250.0}
 MOST_KB = 60.0
 TICKS = os.sysconf("SC_CLK_TCK")
-
-
-@contextmanager
-def server(folder: Path) -> Iterator[tuple[int, int]]:
-    """A server in a data folder of its own; gives its port and its process id."""
-    with socket.create_server(("127.0.0.1", 0)) as free:
-        port = free.getsockname()[1]
-    given = {
-        "DOWNHAUL_BIND": f"127.0.0.1:{port}",
-        "DOWNHAUL_DATA_DIR": str(folder / "data"),
-        "DOWNHAUL_ADMIN_TOKEN": ADMIN,
-        "DOWNHAUL_WORKERS": str(WORKERS),
-        "DOWNHAUL_LOG_LEVEL": "warning",
-    }
-    ours = {name: value for name, value in os.environ.items() if not name.startswith("DOWNHAUL_")}
-    with open(folder / "log", "wb") as log:
-        child = subprocess.Popen(
-            [sys.executable, "-m", "downhaul_server.cli", "run"], env=ours | given, stdout=log, stderr=log
-        )
-    try:
-        _wait_for(port, child, folder / "log")
-        yield port, child.pid
-    finally:
-        child.send_signal(signal.SIGTERM)
-        child.wait(timeout=PATIENCE_S)
-
-
-def _wait_for(port: int, child: subprocess.Popen[bytes], log: Path) -> None:
-    deadline = time.monotonic() + PATIENCE_S
-    while child.poll() is None and time.monotonic() < deadline:
-        try:
-            if call(port, "GET", "/readyz")["status"] == "ok":
-                return
-        except (OSError, AssertionError):
-            time.sleep(0.1)
-    raise SystemExit(f"the server did not start:\n{log.read_text()[-2000:]}")
-
-
-def call(port: int, method: str, path: str, body: Any = None) -> Any:
-    """One request as the administrator; gives the answer's JSON."""
-    connection = HTTPConnection("127.0.0.1", port, timeout=PATIENCE_S)
-    headers = {"Authorization": f"Bearer {ADMIN}", "Content-Type": "application/json"}
-    connection.request(method, path, None if body is None else json.dumps(body), headers)
-    answer = connection.getresponse()
-    content = answer.read()
-    connection.close()
-    assert answer.status < 300, content
-    return json.loads(content)
-
-
-def fill(port: int, flags: int) -> str:
-    """A service with flags; gives the token of an SDK key."""
-    call(port, "POST", "/api/v1/services", {"key": "bench"})
-    for number in range(flags):
-        call(port, "POST", "/api/v1/services/bench/flags", {"key": f"flag-{number}", "type": "boolean"})
-    key = {"kind": "sdk", "name": "bench", "environment": "production", "services": ["bench"]}
-    return str(call(port, "POST", "/api/v1/keys", key)["token"])
 
 
 class Crowd:
@@ -172,8 +111,8 @@ def measure(streams: int, changes: int, flags: int) -> dict[str, float]:
     """A fresh server, and all the figures for so many streams."""
     with ExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="downhaul-bench-")))
-        port, pid = stack.enter_context(server(folder))
-        token = fill(port, flags)
+        port, pid = stack.enter_context(running(folder, workers=WORKERS))
+        token = fill(port, "bench", flags)
         held = workers(pid)
         assert len(held) == WORKERS, held
         before = kilobytes(held)

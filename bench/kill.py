@@ -48,7 +48,7 @@ flags.close()
 
 def measure(processes: int, kills: int) -> dict[str, float]:
     """Milliseconds: `last_*` to the last process that obeys, `each_*` to each of them, `answer_*` to the answer."""
-    with tempfile.TemporaryDirectory(prefix="downhaul-bench-") as folder, running(Path(folder)) as port:
+    with tempfile.TemporaryDirectory(prefix="downhaul-bench-") as folder, running(Path(folder)) as (port, _):
         told = {
             "DOWNHAUL_URL": f"http://127.0.0.1:{port}",
             "DOWNHAUL_KEY": fill(port, "bench", FLAGS),

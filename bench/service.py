@@ -41,8 +41,8 @@ def fill(port: int, service: str, flags: int) -> str:
 
 
 @contextmanager
-def running(folder: Path, *, workers: int = 2) -> Iterator[int]:
-    """`downhaul-server run` with an embedded Redis and its data in `folder`; gives its port."""
+def running(folder: Path, *, workers: int = 2) -> Iterator[tuple[int, int]]:
+    """`downhaul-server run` with an embedded Redis and its data in `folder`; gives its port and its process id."""
     with socket.create_server(("127.0.0.1", 0)) as free:
         port = free.getsockname()[1]
     given = {
@@ -55,7 +55,7 @@ def running(folder: Path, *, workers: int = 2) -> Iterator[int]:
     log = folder / "downhaul.log"
     with process([sys.executable, "-m", "downhaul_server.cli", "run"], ours() | given, log) as child:
         wait_until(lambda: call(port, "GET", "/readyz")["status"] == "ok", child, log)
-        yield port
+        yield port, child.pid
 
 
 def ours() -> dict[str, str]:
