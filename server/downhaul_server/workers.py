@@ -28,6 +28,7 @@ STALLED_S = 2.0
 """A client that has not taken a write for so long when we end is not waited for: no stream holds up the end."""
 QUIET_S = 1.0
 """A client that has asked for nothing for so long is idle: its next request is not on its way already."""
+WARNING_EVERY_S = 60.0
 TICK_S = 0.2
 STOP_TICK_S = 0.05
 SKIP_BYTES = 65536
@@ -63,7 +64,7 @@ class Worker(GeventWorker):  # type: ignore[misc]
         self.slot: int | None = None
         """Its place on the board."""
         self._clients: set[Client] = set()
-        self._crowded = False
+        self._next_warning = 0.0
 
     def patch(self) -> None:
         """gunicorn would patch a second time here; that was done by `serve`, so only its sockets are left to do."""
@@ -137,7 +138,7 @@ class Worker(GeventWorker):  # type: ignore[misc]
     def _make_room(self, wanted: int) -> None:
         """Hang up on the `wanted` clients that have kept us waiting the longest, so that others find room."""
         if wanted <= 0:
-            self._crowded = False
+            self._next_warning = 0.0
             return
         if not self._crowded:
             self._crowded = True
