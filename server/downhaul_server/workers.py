@@ -138,14 +138,11 @@ class Worker(GeventWorker):  # type: ignore[misc]
     def _make_room(self, wanted: int) -> None:
         """Hang up on the `wanted` clients that have kept us waiting the longest, so that others find room."""
         if wanted <= 0:
-            self._next_warning = 0.0
             return
-        if not self._crowded:
-            self._crowded = True
-            self.log.warning(
-                "nearly all %s connections are in use: hanging up on idle clients", self.worker_connections
-            )
         now = time.monotonic()
+        if now >= self._next_warning:
+            self._next_warning = now + WARNING_EVERY_S
+            self.log.warning("nearly all %s connections are used: hanging up on idle clients", self.worker_connections)
         waited = ((client.waited(now) or 0.0, client) for client in self._clients)
         idle = (pair for pair in waited if pair[0] >= QUIET_S)
         for _, client in heapq.nlargest(wanted, idle, key=lambda pair: pair[0]):
