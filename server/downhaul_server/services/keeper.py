@@ -69,7 +69,8 @@ class Keeper:
     def stop(self) -> None:
         """Let another process do what only one may do. Idempotent."""
         self._stopping.set()
-        self._thread.join(STOP_S)
+        if self._thread.is_alive():
+            self._thread.join(STOP_S)
 
     def beat(self) -> None:
         """Do what is due."""
