@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 import requests
 from support.redis import RealRedis
-from support.server import Server
+from support.server import Server, command
 from support.streams import Replica, Tap
 from support.waiting import wait_until
 
@@ -205,17 +205,6 @@ def test_a_stream_has_one_line_in_the_log_and_the_key_has_none(place: Place) -> 
     assert place.token not in place.server.output
 
 
-def test_too_many_are_refused_while_polls_go_on(tmp_path: Path) -> None:
-    with Server(tmp_path / "data", DOWNHAUL_WORKERS="1", DOWNHAUL_MAX_STREAMS_PER_KEY="2") as server:
-        place = Place(server)
-        with place.tap() as one, place.tap() as two:
-            assert one.next("snapshot") and two.next("snapshot")
-            with place.tap() as refused:
-                assert refused.answer.status == 503
-                assert int(refused.answer.headers["Retry-After"]) > 0
-            assert place.snapshot()["flag_count"] == 1
-
-
 def test_at_sigterm_every_stream_is_told_so_and_ends_in_time(tmp_path: Path) -> None:
     with Server(tmp_path / "data") as server, ExitStack() as stack:
         place = Place(server)
@@ -238,6 +227,24 @@ class TestRedisAway:
         redis = RealRedis(tmp_path / "redis").start()
         yield redis
         redis.kill()
+
+    def test_an_operators_decision_is_a_new_beginning_for_all(self, tmp_path: Path, redis: RealRedis) -> None:
+        checkpoint = tmp_path / "data" / "checkpoint.json"
+        with Server(tmp_path / "data", DOWNHAUL_REDIS_URL=redis.url, DOWNHAUL_WORKERS="1") as server:
+            place = Place(server)
+            with place.tap() as tap:
+                first = tap.next("snapshot")
+                wait_until(lambda: checkpoint.exists() and place.key_id in checkpoint.read_text(), "it is kept")
+                with redis.client() as client:
+                    client.flushall()
+                wait_until(lambda: server.get("/readyz") == 503, "it has diverged")
+                decide = ("recover", "--from", "checkpoint", "--reason", "disk lost", "--yes")
+                assert command(*decide, environ=server.environ).returncode == 0
+                again = tap.next("snapshot")
+                assert again.data["epoch"] != first.data["epoch"]
+                assert again.data["flags"] == first.data["flags"]
+                with place.tap(last_event_id=first.id) as other:
+                    assert other.next() == again
 
     def test_streams_go_on_and_say_how_old_they_are(self, tmp_path: Path, redis: RealRedis) -> None:
         with Server(tmp_path / "data", DOWNHAUL_REDIS_URL=redis.url, DOWNHAUL_WORKERS="1") as server:

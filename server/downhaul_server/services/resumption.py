@@ -12,7 +12,7 @@ from downhaul_server.services.ruleset import gather
 from downhaul_server.services.snapshots import Snapshot
 from downhaul_server.store import Store, View
 
-MOST_KEPT = 64
+MOST_KEPT = 16
 
 _Key = tuple[str, str, str, int, int]
 """Service, environment, epoch, the client's revision, the newest one."""

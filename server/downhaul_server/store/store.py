@@ -164,8 +164,10 @@ class Store:
         """
         if self._follower.state != "following":
             return None
+        # A client waits for this, and everything can be told without it: so with a write's patience, not a read's.
+        log_backwards = queries.newest_first(self._connections.writes, view.revision + 1, REWIND_PAGE)
         try:
-            return rewind(view, revision, queries.newest_first(self._connections.reads, view.revision + 1, REWIND_PAGE))
+            return rewind(view, revision, log_backwards)
         except (RedisError, StoreDiverged) as error:
             log.warning("store: cannot look back to revision %d: %s", revision, error)
             return None
