@@ -149,6 +149,13 @@ def test_counts_are_added_up_once(client: Client, way: dict[str, str]) -> None:
     assert problem(client.get(EVALUATIONS, by="stranger")) == (403, "forbidden")
 
 
+def test_counts_without_a_sequence_are_all_counted(client: Client) -> None:
+    body = ONE.body(*newest(client)) | {"counts": {"new-checkout": {"on": 1}}}
+    for _ in range(3):
+        client.post(REPORT, body, by="sdk")
+    wait_until(lambda: client.get(EVALUATIONS).json["items"][-1]["counts"] == {"on": 3}, "they are counted", 5)
+
+
 def test_the_fleet_is_listed_for_who_may_see_it(client: Client) -> None:
     report(client)
     report(client, Instance("two"), leaving=True)

@@ -33,7 +33,7 @@ def take(room: Wiring, key: SdkKey, report: dict[str, Any]) -> dict[str, int]:
     pace = services.fleet.report(key, report)
     room.metrics.reported()
     if counts := report.get("counts"):
-        service, sequence = report["service"], report.get("sequence") or 0
-        if services.fleet.is_new_sequence(key, service, report["process"], sequence):
+        service, sequence = report["service"], report.get("sequence")
+        if sequence is None or services.fleet.is_new_sequence(key, service, report["process"], sequence):
             services.evaluations.add(key, service, counts)
     return {"next_report_s": pace.next_report_s, "spread_ms": pace.spread_ms}

@@ -3,16 +3,11 @@
 from __future__ import annotations
 
 import logging
-import time
-from itertools import count
 
 from downhaul_server.services.survey import Seen, Survey
 from downhaul_server.store import Store
 
 log = logging.getLogger(__name__)
-
-TURN = 500
-"""After so many instances others have their turn, under gevent."""
 
 
 class Deafness:
@@ -29,13 +24,7 @@ class Deafness:
 
     def look(self) -> None:
         """Log what has changed. Raises StoreUnavailable."""
-        numbers = count(1)
-        deaf: dict[str, Seen] = {}
-        for seen in self._survey.everybody():
-            if seen.deaf:
-                deaf[_name(seen)] = seen
-            if next(numbers) % TURN == 0:
-                time.sleep(0)
+        deaf = {_name(seen): seen for seen in self._survey.everybody() if seen.deaf}
         with self._store.asking():
             told = self._store.ledger.deaf() if self._told is None else self._told
             for name in deaf.keys() - told:
