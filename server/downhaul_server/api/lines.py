@@ -51,18 +51,26 @@ class Line:
         return None if sent == len(data) else memoryview(data)[sent:]
 
     def send(self, item: Event | memoryview) -> None:
-        """Send all of it. Raises OSError when the connection is broken, or the client takes too long."""
+        """Send all of it. Raises OSError when the connection is broken: TimeoutError when the client has not taken it
+        in time, and is there all the same."""
         if isinstance(item, Event):
             item = memoryview(item.chunk if self._chunked else item.text)
-        self._socket.sendall(item)
+        try:
+            self._socket.sendall(item)
+        except ConnectionResetError:
+            # This is also what our own connections raise when their patience is at an end.
+            if self._peek() is None:
+                raise TimeoutError("the client has not taken an event in time") from None
+            raise
 
-    def watch(self, hung_up: Callable[[], object]) -> None:
-        """Call `hung_up`, which must not wait, when the client hangs up. Until `release`."""
+    def watch(self, gone: Callable[[OSError | None], object]) -> None:
+        """Call `gone`, which must not wait, when the connection is broken: with None when the client hung up, else with
+        what the system says. Until `release`."""
         if self._socket.family != socket.AF_UNIX:
             # Else a small event may wait for the acknowledgement of the one before.
             self._socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         self._watcher = gevent.get_hub().loop.io(self._socket.fileno(), 1)
-        self._watcher.start(self._readable, hung_up)
+        self._watcher.start(self._readable, gone)
 
     def release(self) -> None:
         """Watch no more."""
@@ -79,15 +87,24 @@ class Line:
             if error.errno not in (errno.ENOTCONN, errno.EBADF):
                 raise
 
-    def _readable(self, hung_up: Callable[[], object]) -> None:
+    def _readable(self, gone: Callable[[OSError | None], object]) -> None:
+        fault: OSError | None = None
         try:
-            # Not gevent's `recv`, which may wait, and here is nobody who could.
-            gone = not self._socket._sock.recv(1, socket.MSG_PEEK | socket.MSG_DONTWAIT)
-        except BlockingIOError:
+            said = self._peek()
+        except OSError as error:
+            said, fault = b"", error
+        if said is None:
             return
-        except OSError:
-            gone = True
         # What a client says in the middle of a stream is read after it, as its next request.
         self.release()
-        if gone:
-            hung_up()
+        if not said:
+            gone(fault)
+
+    def _peek(self) -> bytes | None:
+        """Whether there is anything to read: nothing (None), something, or the end (no bytes). Raises OSError."""
+        try:
+            # Not gevent's `recv`, which may wait; this is also called where nobody can.
+            found: bytes = self._socket._sock.recv(1, socket.MSG_PEEK | socket.MSG_DONTWAIT)
+        except BlockingIOError:
+            return None
+        return found

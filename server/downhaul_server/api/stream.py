@@ -15,7 +15,7 @@ from downhaul_server.api.problems import ProblemError
 from downhaul_server.api.schemas.operations import StreamEventSchema, StreamQuery
 from downhaul_server.services.actors import SdkKey
 from downhaul_server.services.events import Event
-from downhaul_server.services.stream import Reason, Stream
+from downhaul_server.services.stream import Stream, why
 from downhaul_server.services.streams import Streams
 
 blueprint = Blueprint("streams", __name__, description="What instances hear, with an SDK key.")
@@ -94,13 +94,13 @@ class Body:
     def _pass_on(self, line: Line) -> None:
         """Send all that cannot be sent at once, until the end of the stream."""
         stream = self._stream
-        line.watch(lambda: stream.finish(Reason.CLIENT))
+        line.watch(lambda error: stream.finish(why(error)))
         stream.send_through(line.send_now, line.cut)
         try:
             while (item := stream.take()) is not None:
                 line.send(item)
-        except OSError:
-            stream.finish(Reason.CLIENT)
+        except OSError as error:
+            stream.finish(why(error))
 
 
 def _demand_event_stream() -> None:

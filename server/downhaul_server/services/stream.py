@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import threading
 from collections import deque
 from collections.abc import Callable
@@ -28,11 +29,24 @@ class Reason(StrEnum):
     REVOKED = "revoked"
     """The key is revoked, or what it was for has been deleted."""
     CLIENT = "client"
-    """It hung up."""
+    """It hung up, or its system did when it died."""
+    LOST = "lost"
+    """Nothing was heard of it any more, or it took nothing: it may have been stopped or cut off, and live on."""
     SLOW = "slow"
     """It did not keep up, and was dropped."""
     FAILED = "failed"
     """A bug of ours: what is not the newest any more must not look like it."""
+
+
+_BROKEN = frozenset({Reason.CLIENT, Reason.LOST, Reason.SLOW, Reason.FAILED})
+
+
+def why(error: OSError | None) -> Reason:
+    """Why a stream ended whose connection is broken; None: the client has closed it.
+
+    That it closed, or was reset, tells of the client; that time ran out, or that there is no way to it, does not.
+    """
+    return Reason.CLIENT if error is None or error.errno in (errno.EPIPE, errno.ECONNRESET) else Reason.LOST
 
 
 class Stream:
@@ -86,8 +100,8 @@ class Stream:
         if self._idle and self._send_now is not None:
             try:
                 left = self._send_now(event)
-            except OSError:
-                self.finish(Reason.CLIENT)
+            except OSError as error:
+                self.finish(why(error))
         if left is None or self.reason is not None:
             return
         if self._far_behind():
@@ -117,7 +131,7 @@ class Stream:
     @property
     def broken(self) -> bool:
         """Whether it ended in the middle of anything: the connection is of no use any more."""
-        return self.reason in (Reason.CLIENT, Reason.SLOW, Reason.FAILED)
+        return self.reason in _BROKEN
 
     def take(self) -> Event | memoryview | None:
         """What is to be sent next; waits for it. None when there will be nothing more."""

@@ -299,7 +299,8 @@ class Streams:
     def _end(self, streams: list[Stream], reason: Reason) -> None:
         ending = [stream for stream in streams if stream.reason is None]
         within_ms = RETRY_MS + RETRY_MS_PER_STREAM * len(ending)
-        for stream in _unhurried(ending):
+        # At the end of the process all are told before the first of them is taken leave of.
+        for stream in ending if self._stopping else _unhurried(ending):
             stream.end(_last_event(reason, within_ms), reason)
         if ending:
             self._observer.sent("end", len(ending))
