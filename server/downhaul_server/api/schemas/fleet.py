@@ -75,7 +75,12 @@ class ReportSchema(Strict):
     )
     leaving = Bool(allow_none=True, metadata={"description": "Its last report."})
     sequence = Int(
-        0, LARGEST, allow_none=True, metadata={"description": "Grows with each batch of counts, a retry repeats it. Without one, every batch is counted."}
+        0,
+        LARGEST,
+        allow_none=True,
+        metadata={
+            "description": "Grows with each batch of counts, a retry repeats it. Without one, every batch is counted."
+        },
     )
     counts = Counts(
         allow_none=True,
