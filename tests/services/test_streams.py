@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import threading
 from collections.abc import Callable, Iterator
@@ -491,7 +492,7 @@ class TestSendingAtOnce:
 
     def test_a_broken_connection_ends_it(self, stream: Stream) -> None:
         def broken(event: Event) -> None:
-            raise BrokenPipeError
+            raise BrokenPipeError(errno.EPIPE, "broken pipe")
 
         ends: list[int] = []
         stream.send_through(broken, lambda: ends.append(1))
