@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from downhaul.tables import Compiled
 
 Listener = Callable[[frozenset[str]], object]
+StatusListener = Callable[[Status], object]
 
 _EXIT_S: Final = 1.0
 _open_clients: WeakSet[Client] = WeakSet()
@@ -64,11 +65,13 @@ class Client:
         self._counters = Counters()
         self._layers = Layers()
         self._listeners: list[Listener] = []
+        self._status_listeners: list[StatusListener] = []
+        self._told: tuple[str, str] | None = None
         self._once = Once()
         self._closed = False
         self._problems = ""
         self.enabled, self.value, self._put = bind(self._missed)
-        self._assume(Settings.from_arguments(settings), Found())
+        self._assume(Settings.from_arguments(settings), Found(), counted={})
         forks.follow(self)
         _open_clients.add(self)
         self._worker.start()
@@ -86,7 +89,8 @@ class Client:
             old = self._worker
             old.stop()
             self._closed, self._problems = False, problems
-            self._assume(settings, old.found if _same_source(settings, self._settings) else Found())
+            found = old.found if _same_source(settings, self._settings) else Found()
+            self._assume(settings, found, counted=self.counts() if old.started else {})
         if start:
             self._worker.start()
 
@@ -140,33 +144,34 @@ class Client:
 
         It is called from the thread that follows the service: be quick. What it raises is logged, once.
         """
-        self._listeners.append(listener)
+        return _added(self._listeners, listener)
 
-        def remove() -> None:
-            if listener in self._listeners:
-                self._listeners.remove(listener)
+    def on_status(self, listener: StatusListener) -> Callable[[], None]:
+        """Call `listener(status)` whenever `state` or `link` of the status has changed. Returns its removal.
 
-        return remove
+        From the same thread as `on_change`, and under the same conditions. Time that passes is a change as well: a
+        service that is not heard any more is told of within 13 seconds.
+        """
+        return _added(self._status_listeners, listener)
 
     def status(self) -> Status:
         """What the client is doing now."""
         worker, identity = self._worker, self._identity
         found, health = worker.found, worker.health
         snapshot = found.snapshot
-        following = worker.started and not self._closed and worker.settings.complete
         return Status(
-            state=self._state(found, health),
+            state=self._state(),
             service=worker.settings.service,
             environment=snapshot.environment if snapshot else None,
             instance=identity.instance,
             epoch=snapshot.epoch if snapshot else None,
             revision=snapshot.revision if snapshot else None,
             age_s=health.age() if snapshot else None,
-            link="poll" if following else "none",
+            link=self._link(),
             source=found.source,
             flags=len(snapshot.ruleset.flags) if snapshot else 0,
             overrides=len(self._compiled.overrides) if self._compiled else 0,
-            last_error=health.last_error or health.overrides_error or self._problems or None,
+            last_error=health.error or self._problems or None,
         )
 
     def counts(self) -> dict[str, dict[str, int]]:
@@ -186,9 +191,10 @@ class Client:
     def after_fork_in_child(self) -> None:
         """Called by `forks`: the child has an identity, counters and a live thread of its own."""
         old = self._worker
+        old.abandon()
         self._identity = self._identity.in_child(old.settings)
         self._counters.restart()
-        self._worker = Worker(old.settings, old.health, old.found, self)
+        self._worker = Worker(old.settings, self._identity, old.health.in_child(), old.found, self)
         if old.started and not self._closed:
             self._worker.start()
 
@@ -208,10 +214,21 @@ class Client:
             except Exception as error:  # noqa: BLE001 -- the user's code must not end the thread that hears of a kill
                 self._once.warn(("listener", listener), "a listener of changes raised", trace=error)
 
-    def _assume(self, settings: Settings, found: Found) -> None:
+    def attend(self) -> None:
+        """Called by the worker, often: tell the listeners of a status that has changed."""
+        if self._status_listeners and (now := (self._state(), self._link())) != self._told:
+            self._told = now
+            status = self.status()
+            for listener in list(self._status_listeners):
+                try:
+                    listener(status)
+                except Exception as error:  # noqa: BLE001 -- as for changes
+                    self._once.warn(("listener", listener), "a listener of the status raised", trace=error)
+
+    def _assume(self, settings: Settings, found: Found, counted: dict[str, dict[str, int]]) -> None:
         self._settings = settings
         self._identity = Identity.of(settings)
-        self._worker = Worker(settings, Health(), found, self)
+        self._worker = Worker(settings, self._identity, Health(), found, self, counted)
         if found.snapshot or found.overrides or self._layers:
             self._swap(self._compile(found))
         else:
@@ -248,12 +265,16 @@ class Client:
             self._layers.remove(layer)
             self._swap(self._compile(self._worker.found))
 
-    def _state(self, found: Found, health: Health) -> str:
+    def _state(self) -> str:
+        health = self._worker.health
         if self._closed:
             return "closed"
-        if found.snapshot is None:
+        if self._worker.found.snapshot is None:
             return "starting" if self._worker.started and not health.attempted else "offline"
-        return "ready" if health.attempted and health.last_error is None else "stale"
+        return "ready" if health.ready else "stale"
+
+    def _link(self) -> str:
+        return self._worker.health.link if self._worker.started and not self._closed else "none"
 
     def _missed(self, flag: object, boolean: bool, error: Exception) -> None:
         """Count a call that got its default, and log it once for its cause."""
@@ -271,6 +292,16 @@ class Client:
         else:
             self._counters.missed(name, "GENERAL")
             self._once.warn(("fault", name, type(error)), "flag %r could not be evaluated", name, trace=error)
+
+
+def _added(listeners: list[Any], listener: Any) -> Callable[[], None]:
+    listeners.append(listener)
+
+    def remove() -> None:
+        if listener in listeners:
+            listeners.remove(listener)
+
+    return remove
 
 
 def _same_source(one: Settings, other: Settings) -> bool:

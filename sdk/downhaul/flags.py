@@ -26,6 +26,7 @@ __all__ = [
     "enabled",
     "explain",
     "on_change",
+    "on_status",
     "override",
     "status",
     "value",
@@ -51,6 +52,7 @@ explain = client.explain
 override = client.override
 wait_ready = client.wait_ready
 on_change = client.on_change
+on_status = client.on_status
 status = client.status
 counts = client.counts
 close = client.close

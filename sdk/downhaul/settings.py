@@ -31,10 +31,14 @@ class Arguments(TypedDict, total=False):
     overrides: str | os.PathLike[str]
     poll_interval: float
     timeout: float
+    stream: bool
 
 
 class Settings(NamedTuple):
-    """Checked settings. `poll_interval` and `timeout` (of one whole request) are in seconds; paths are absolute."""
+    """Checked settings. `poll_interval` and `timeout` (of one whole request) are in seconds; paths are absolute.
+
+    `stream`: whether changes are streamed; without, they are only polled.
+    """
 
     url: str = ""
     key: str = ""
@@ -48,6 +52,7 @@ class Settings(NamedTuple):
     overrides: str = ""
     poll_interval: float = 5.0
     timeout: float = 10.0
+    stream: bool = True
 
     @classmethod
     def from_arguments(cls, arguments: Mapping[str, Any], base: Settings | None = None) -> Settings:
@@ -136,6 +141,18 @@ def _path(label: str, value: Any) -> str:
     return os.path.abspath(os.path.expanduser(os.fspath(value)))
 
 
+def _switch(label: str, value: Any) -> bool:
+    if isinstance(value, bool):
+        return value
+    found = _SWITCHES.get(value.lower()) if isinstance(value, str) else None
+    if found is None:
+        raise SettingsError(f"{label} must be 1 or 0, not {value!r}")
+    return found
+
+
+_SWITCHES: Mapping[str, bool] = {"1": True, "true": True, "on": True, "0": False, "false": False, "off": False}
+
+
 def _seconds(low: float, high: float) -> Callable[[str, Any], float]:
     def check(label: str, value: Any) -> float:
         try:
@@ -162,6 +179,7 @@ _CHECKS: Mapping[str, Callable[[str, Any], Any]] = {
     "overrides": _path,
     "poll_interval": _seconds(0.05, 3600),
     "timeout": _seconds(0.1, 300),
+    "stream": _switch,
 }
 
 

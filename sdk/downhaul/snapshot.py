@@ -7,10 +7,10 @@ import hashlib
 import json
 import os
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
-from downhaul.engine import Ruleset, decode_ruleset
+from downhaul.engine import Ruleset, change_ruleset, decode_ruleset
 from downhaul.engine.checksum import checksum
 
 SCHEMA = 1
@@ -27,15 +27,23 @@ _FIELDS: Mapping[str, type] = {
     "flags": dict,
     "segments": dict,
 }
+_FIELDS_OF_CHANGE: Mapping[str, type] = {**_FIELDS, "base": int}
 
 
 class SnapshotError(Exception):
     """A payload that must not be used. The message says what was found and what was expected."""
 
 
+class GapError(SnapshotError):
+    """A change that builds on another snapshot than the one in force: some have been missed."""
+
+
 @dataclass(frozen=True, slots=True)
 class Snapshot:
-    """All that one service needs in one environment, at one revision; `body` is the checked payload as it came."""
+    """All that one service needs in one environment, at one revision.
+
+    `body` is the last whole payload, checked, as it came; `changes` are those that came after it, oldest first.
+    """
 
     epoch: str
     revision: int
@@ -43,11 +51,29 @@ class Snapshot:
     environment: str
     ruleset: Ruleset = field(repr=False)
     body: bytes = field(repr=False)
+    changes: tuple[Mapping[str, Any], ...] = field(default=(), repr=False)
 
     @property
     def etag(self) -> str:
         """The strong ETag by which the service knows this snapshot."""
-        return f'"{self.epoch}:{self.revision}"'
+        return f'"{self.place}"'
+
+    @property
+    def place(self) -> str:
+        """Epoch and revision, as streams name them."""
+        return f"{self.epoch}:{self.revision}"
+
+    def folded(self) -> Snapshot:
+        """The same, with `changes` worked into `body`."""
+        if not self.changes:
+            return self
+        envelope = json.loads(self.body)
+        flags, segments = envelope["flags"], envelope["segments"]
+        for change in self.changes:
+            _patch(flags, change["flags"])
+            _patch(segments, change["segments"])
+        envelope |= {"revision": self.revision, "flag_count": len(flags), "checksum": checksum(flags, segments)}
+        return replace(self, body=json.dumps(envelope, separators=(",", ":")).encode("ascii"), changes=())
 
 
 def read_snapshot(body: bytes, service: str, environment: str | None = None) -> Snapshot:
@@ -71,19 +97,50 @@ def read_snapshot(body: bytes, service: str, environment: str | None = None) -> 
     )
 
 
-def _envelope(body: bytes) -> dict[str, Any]:
-    envelope = _json_object(body)
-    for name, kind in _FIELDS.items():
+def change_snapshot(data: bytes, current: Snapshot) -> Snapshot:
+    """`current` after the change in a streamed event; `current` itself if it has that change already.
+
+    Raises GapError if the change builds on another snapshot, and SnapshotError unless all of it is as it should be.
+    """
+    change = _envelope(data, "change", _FIELDS_OF_CHANGE)
+    _expect("service", change["service"], current.service, "change")
+    _expect("environment", change["environment"], current.environment, "change")
+    if change["epoch"] == current.epoch and change["revision"] <= current.revision:
+        return current
+    if (change["epoch"], change["base"]) != (current.epoch, current.revision):
+        raise GapError(f"a change builds on {change['epoch']}:{change['base']}; {current.place} is in force")
+    flags, segments = change["flags"], change["segments"]
+    try:
+        _expect("checksum", change["checksum"], checksum(flags, segments), "change")
+        ruleset = change_ruleset(current.ruleset, flags, segments)
+    except (ValueError, RecursionError) as error:
+        raise SnapshotError(f"the change cannot be decoded: {error}") from None
+    _expect("flag_count", change["flag_count"], len(ruleset.flags), "change")
+    return replace(current, revision=change["revision"], ruleset=ruleset, changes=(*current.changes, change))
+
+
+def _patch(target: dict[str, Any], changed: Mapping[str, Any]) -> None:
+    for name, value in changed.items():
+        if value is None:
+            target.pop(name, None)
+        else:
+            target[name] = value
+
+
+def _envelope(body: bytes, what: str = "snapshot", fields: Mapping[str, type] = _FIELDS) -> dict[str, Any]:
+    envelope = json_object(body)
+    for name, kind in fields.items():
         if type(envelope.get(name)) is not kind:  # exactly: True is no revision
-            raise SnapshotError(f"the snapshot has no {name}, or one that is not of type {kind.__name__}")
+            raise SnapshotError(f"the {what} has no {name}, or one that is not of type {kind.__name__}")
     if envelope["schema"] != SCHEMA:
-        raise SnapshotError(f"the snapshot has schema {envelope['schema']}; this SDK understands {SCHEMA}")
+        raise SnapshotError(f"the {what} has schema {envelope['schema']}; this SDK understands {SCHEMA}")
     if envelope["revision"] < 0 or not envelope["epoch"]:
-        raise SnapshotError("the snapshot has a negative revision or an empty epoch")
+        raise SnapshotError(f"the {what} has a negative revision or an empty epoch")
     return envelope
 
 
-def _json_object(body: bytes) -> dict[str, Any]:
+def json_object(body: bytes) -> dict[str, Any]:
+    """The object in a payload. Raises SnapshotError if it holds anything else."""
     try:
         value = json.loads(body, parse_constant=_no_constant)
     except (ValueError, RecursionError) as error:
@@ -97,9 +154,9 @@ def _no_constant(name: str) -> Any:
     raise ValueError(f"{name} is no JSON")
 
 
-def _expect(name: str, found: object, expected: object) -> None:
+def _expect(name: str, found: object, expected: object, what: str = "snapshot") -> None:
     if found != expected:
-        raise SnapshotError(f"the snapshot's {name} is {found!r}, expected {expected!r}")
+        raise SnapshotError(f"the {what}'s {name} is {found!r}, expected {expected!r}")
 
 
 class SnapshotCache:

@@ -13,17 +13,17 @@ import os
 import socket
 import ssl
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from time import monotonic
 from typing import Any, ClassVar, TypeVar
+from weakref import WeakSet
 
 from urllib3.connection import HTTPConnection, HTTPSConnection
 from urllib3.connectionpool import HTTPConnectionPool, HTTPSConnectionPool
 from urllib3.exceptions import ConnectTimeoutError, NameResolutionError, NewConnectionError
 from urllib3.util.ssl_ import create_urllib3_context
-from urllib3.util.wait import wait_for_write
-
-_SLICE_S = 0.2
+from urllib3.util.wait import wait_for_read, wait_for_write
 
 Result = TypeVar("Result")
 
@@ -34,12 +34,17 @@ class OutOfTimeError(TimeoutError):
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """Seconds to connect, of silence, and for a whole request; bytes of a whole answer."""
+    """Seconds to connect, of silence, and for a whole request; bytes of a whole answer.
+
+    `slice`: seconds after which a wait is left for a moment to look after other things; `first` for the first time.
+    """
 
     connect: float = 3.05
     silence: float = 5.0
     total: float = 10.0
     body: int = 32 << 20
+    slice: float = 0.2
+    first: float = 0.2
 
 
 class Patience:
@@ -49,13 +54,30 @@ class Patience:
         self.limits = limits
         self._idle = idle
         self._end = 0.0
+        self._sockets: WeakSet[socket.socket] = WeakSet()
 
-    def begin(self) -> None:
-        self._end = monotonic() + self.limits.total
+    def watch(self, made: socket.socket) -> None:
+        """A socket of ours from now on."""
+        self._sockets.add(made)
+
+    def heard(self) -> bool:
+        """Whether something has come on one of the sockets that nobody has read yet."""
+        return any(each.fileno() >= 0 and wait_for_read(each, 0) for each in list(self._sockets))
+
+    def abandon(self) -> None:
+        """Close the sockets in this process only: another process still uses the same connections."""
+        for each in list(self._sockets):
+            with suppress(OSError):
+                os.close(each.detach())
+
+    def begin(self, total: float | None = None) -> None:
+        """A request begins; it may take `total` seconds, or what the limits say."""
+        self._end = monotonic() + (self.limits.total if total is None else total)
 
     def wait(self, limit: float, doing: str, attempt: Callable[[float], Result]) -> Result:
         """Call `attempt(seconds)` until it does not time out. OutOfTimeError after `limit` or the deadline."""
         limit_end = monotonic() + limit
+        part = self.limits.first
         while True:
             now = monotonic()
             if now >= self._end:
@@ -63,8 +85,9 @@ class Patience:
             if now >= limit_end:
                 raise OutOfTimeError(f"{doing} took longer than {limit:g} s")
             try:
-                return attempt(min(_SLICE_S, self._end - now, limit_end - now))
+                return attempt(min(part, self._end - now, limit_end - now))
             except TimeoutError:
+                part = self.limits.slice
                 self._idle()
 
 
@@ -102,7 +125,8 @@ class _PlainSocket(_Patient):
             code = self.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR)
         if code:
             raise OSError(code, os.strerror(code))
-        self.settimeout(_SLICE_S)  # TLS refuses to shake hands over a socket that does not wait
+        self.patience.watch(self)
+        self.settimeout(self.patience.limits.slice)  # TLS refuses to shake hands over a socket that does not wait
 
     def _wait_until_connected(self, seconds: float) -> None:
         if not wait_for_write(self, seconds):
@@ -111,6 +135,8 @@ class _PlainSocket(_Patient):
 
 class _TLSSocket(_Patient, ssl.SSLSocket):
     def do_handshake(self, *args: Any) -> None:  # without arguments, where gevent has patched it
+        self.patience.watch(self)
+
         def attempt(seconds: float) -> None:
             self.settimeout(seconds)
             super(_TLSSocket, self).do_handshake(*args)

@@ -1,30 +1,41 @@
-"""What the one thread does: ask the service, look at the overrides file, keep the cache. It loads the HTTP library.
+"""What the one thread does: hold a stream, poll while there is none, report, watch the overrides file, keep the cache.
 
-Nothing but a newer valid snapshot ever takes the place of a snapshot. Whatever goes wrong ends as one sentence in
-`Health`, and the thread goes on.
+Loads the HTTP library. Nothing but a newer valid snapshot ever takes the place of a snapshot. Whatever goes wrong ends
+as one sentence in `Health`, and the thread goes on.
 """
 
 from __future__ import annotations
 
-from time import monotonic, time
-from typing import TYPE_CHECKING, Any
+import math
+from time import monotonic
+from typing import TYPE_CHECKING
 
 from downhaul import backoff
+from downhaul.adoption import Adoption
 from downhaul.forks import guard
-from downhaul.health import Once, log
+from downhaul.health import Once
+from downhaul.links import DEAD_S, InterruptedByStreamError, Links
+from downhaul.listening import Stream, StreamEnd
 from downhaul.overrides import LOOK_EVERY_S, OverridesError, OverridesFile
+from downhaul.report import Reporter
 from downhaul.settings import SettingsError, read_key
-from downhaul.snapshot import MAX_BYTES, Snapshot, SnapshotCache, SnapshotError, read_snapshot
-from downhaul.sockets import Limits
-from downhaul.transport import LinkError, Transport
+from downhaul.snapshot import SnapshotCache, SnapshotError
+from downhaul.transport import LinkError
 
 if TYPE_CHECKING:
     from downhaul.worker import Worker
 
-_SILENCE_S = 5.0
+_FLOOR_S = 60.0
+_PATIENCE_WITH_STREAM_S = 2.0
+_LONG_ENOUGH_S = 30.0
+_INTERRUPTED_S = 0.25
+_GAP_S = 2.0
+_NOT_THERE_S = 300.0
+_LAST_WORD_S = 0.5
+_REST_S = 1.0
 
 
-class _StoppedError(Exception):
+class StoppedError(Exception):
     """The thread was asked to end."""
 
 
@@ -38,9 +49,14 @@ class Sync:
         self._once = Once()
         self._file = OverridesFile(self._settings.overrides, worker.found.overrides)
         self._next_look = 0.0
-        self._key = ""
-        self._link: Transport | None = None
-        self._cache: SnapshotCache | None = None
+        self._reporter = Reporter(worker.identity, worker.counts, worker.counted)
+        self._adoption = Adoption(worker, self._once, self._reporter)
+        self._links: Links | None = None
+        self._stream: Stream | None = None
+        self._stream_at = 0.0 if self._settings.stream else math.inf
+        self._poll_at = _PATIENCE_WITH_STREAM_S + monotonic() if self._settings.stream else 0.0
+        self._short_streams = 0
+        self._last_word = False
 
     def run(self) -> None:
         """Until the worker is told to stop."""
@@ -48,11 +64,11 @@ class Sync:
             self._begin()
             while True:
                 self._turn()
-        except _StoppedError:
-            return
+        except StoppedError:
+            self._leave()
         finally:
-            if self._link is not None:
-                self._link.close()
+            if self._links is not None:
+                self._links.close()
 
     def _begin(self) -> None:
         found = self._worker.found
@@ -61,114 +77,205 @@ class Sync:
 
     def _turn(self) -> None:
         try:
-            self._idle()
-            self._rest(self._round() if self._settings.complete else backoff.CAP_S)
-        except _StoppedError:
+            self._look()
+            if not self._settings.complete:
+                self._rest(backoff.CAP_S)
+            elif monotonic() >= self._stream_at:
+                self._follow()
+            else:
+                self._work()
+                self._rest(min(self._stream_at, self._poll_at) - monotonic())
+        except StoppedError:
             raise
         except Exception as error:  # noqa: BLE001 -- a fault of ours must not end the thread that hears of a kill
             self._health.ill(f"a fault in the sync thread: {error!r}", "fault")
             self._once.warn(f"fault {type(error).__name__}", "a fault in the sync thread", trace=error)
+            self._stream_at = max(self._stream_at, monotonic() + backoff.CAP_S)
             self._worker.wake.wait(backoff.after_failure(self._health.failures, self._settings.poll_interval))
 
-    def _round(self) -> float:
-        """Ask the service once. Seconds until it is to be asked again."""
+    # The stream.
+
+    def _follow(self) -> None:
+        """Hold a stream to its end, and decide when there is to be another."""
+        began = monotonic()
+        stream = self._stream = Stream(self._adoption, self._heard, self._missed)
         try:
-            self._poll()
+            links = self._links or self._connect()
+            current = self._adoption.current
+            place = current.place if current else None
+            with links.stream.stream(self._settings.service, self._worker.identity.process, place) as chunks:
+                end = stream.read(chunks)
         except LinkError as error:
-            return self._refused(error) if error.refused else self._failed(error, error.cause, error.retry_after)
+            self._broken(error, lived=monotonic() - began)
         except (SnapshotError, SettingsError) as error:
-            return self._failed(error, type(error).__name__)
+            self._broken(LinkError(str(error), type(error).__name__), lived=monotonic() - began)
         else:
-            self._health.well()
-            return backoff.regular(self._settings.poll_interval)
+            self._ended(end, lived=monotonic() - began)
         finally:
-            if self._worker.found.snapshot is not None:
+            self._stream = None
+            if self._health.link == "stream":
+                self._health.link = "poll"
+
+    def _heard(self, age_s: float) -> None:
+        """An event has come, and what is in force is what the service has."""
+        if self._health.link != "stream":
+            self._poll_at = monotonic() + backoff.regular(_FLOOR_S)
+            self._health.with_stream()
+        self._well("stream", DEAD_S, age_s)
+
+    def _missed(self) -> None:
+        """There is something newer than what is in force: it is fetched, not by a whole fleet in the same moment."""
+        self._poll_at = min(self._poll_at, monotonic() + backoff.between(0.0, min(_GAP_S, self._settings.timeout)))
+
+    def _ended(self, end: StreamEnd, lived: float) -> None:
+        """In order. All streams of a server end together when it does, so the polls in between are spread as well."""
+        self._short_streams = 0 if lived > _LONG_ENOUGH_S else self._short_streams + 1
+        now, interval = monotonic(), self._settings.poll_interval
+        self._stream_at = now + backoff.after_stream(self._short_streams, interval, end.retry_s)
+        self._poll_at = min(self._poll_at, now + backoff.regular(interval))
+
+    def _broken(self, error: LinkError, lived: float) -> None:
+        self._health.without_stream(str(error), error.cause)
+        self._short_streams = 1 if lived > _LONG_ENOUGH_S else self._short_streams + 1
+        now, interval = monotonic(), self._settings.poll_interval
+        if error.refused and self._key_has_changed():
+            self._links, pause = None, 0.0
+        elif error.refused:
+            pause = backoff.after_refusal(interval)
+        elif error.missing:
+            pause = _NOT_THERE_S * backoff.between(0.9, 1.1)
+        else:
+            pause = backoff.after_failure(self._short_streams, interval, error.retry_after)
+        self._stream_at = now + pause
+        soon = backoff.between(0.0, min(1.0, interval)) if self._health.link == "stream" else 0.0
+        if self._short_streams == 1:
+            self._poll_at = min(self._poll_at, now + soon)
+        else:
+            self._poll_at = min(self._poll_at, now + backoff.regular(interval))
+
+    # What is done beside it.
+
+    def _work(self) -> None:
+        """Poll, report and write what is due. Also between two events of the stream, which interrupts it."""
+        if self._stream is not None:
+            self._stream.check()
+        try:
+            if monotonic() >= self._poll_at:
+                self._poll()
+            if self._reporter.due and self._links is not None:
+                self._report(self._links)
+        except InterruptedByStreamError:
+            return
+        self._adoption.keep_if_due()
+
+    def _poll(self) -> None:
+        self._poll_at = monotonic() + backoff.regular(self._settings.poll_interval)
+        try:
+            links = self._links or self._connect()
+            current = self._adoption.current
+            polled = links.side.snapshot(self._settings.service, current.etag if current else None)
+            if polled.body is None:
+                self._adoption.confirmed()
+            else:
+                self._adoption.whole(polled.body)
+        except InterruptedByStreamError:
+            self._poll_at = monotonic() + _INTERRUPTED_S
+            raise
+        except LinkError as error:
+            self._poll_at = monotonic() + self._failed(error)
+        except (SnapshotError, SettingsError) as error:
+            self._poll_at = monotonic() + self._failed(LinkError(str(error), type(error).__name__))
+        else:
+            self._polled(polled.age_s)
+        finally:
+            if self._adoption.current is not None:
                 self._worker.ready.set()
 
-    def _failed(self, error: Exception, cause: str, retry_after: float | None = None) -> float:
-        self._health.ill(str(error), cause)
-        return backoff.after_failure(self._health.failures, self._settings.poll_interval, retry_after)
+    def _polled(self, age_s: float) -> None:
+        if self._health.link != "stream":
+            interval = self._settings.poll_interval
+            self._well("poll", 1.2 * interval + self._settings.timeout + _REST_S, age_s)
+        elif self._stream is not None and self._stream.is_behind:  # the server that was asked has not got it either
+            self._poll_at = monotonic() + backoff.between(1.0, 3.0)
+        else:
+            self._poll_at = monotonic() + backoff.regular(_FLOOR_S)
 
-    def _refused(self, error: LinkError) -> float:
-        if self._key_has_changed():
-            self._link = None
+    def _failed(self, error: LinkError) -> float:
+        """Seconds until the next poll. While there is a stream, a poll that fails is no trouble."""
+        interval = self._settings.poll_interval
+        if self._health.link == "stream":
+            return backoff.after_failure(3, interval, error.retry_after)
+        if error.refused and self._key_has_changed():
+            self._links = None
             return 0.0
         self._health.ill(str(error), error.cause)
-        return backoff.after_refusal(self._settings.poll_interval)
+        if error.refused:
+            return backoff.after_refusal(interval)
+        return backoff.after_failure(self._health.failures, interval, error.retry_after)
+
+    def _report(self, links: Links) -> None:
+        try:
+            answer = links.side.report(self._reporter.document(self._adoption.current))
+        except InterruptedByStreamError:
+            self._reporter.interrupted()
+            raise
+        except LinkError as error:
+            self._reporter.failed(str(error), error.cause, retry_after=error.retry_after, missing=error.missing)
+        else:
+            self._reporter.taken(answer)
+
+    def _leave(self) -> None:
+        """A last word, if somebody listens and it is quickly said."""
+        self._adoption.keep()
+        if self._links is None or not self._reporter.answered:
+            return
+        self._last_word = True
+        document = self._reporter.document(self._adoption.current, leaving=True)
+        try:
+            self._links.side.report(document, total_s=_LAST_WORD_S)
+        except (LinkError, InterruptedByStreamError):
+            return
+
+    def _well(self, link: str, good_for: float, age_s: float) -> None:
+        self._health.link = link
+        self._health.well(good_for, age_s)
+        self._reporter.linked(link)
+        self._worker.ready.set()
 
     def _key_has_changed(self) -> bool:
         try:
-            return read_key(self._settings) != self._key
+            return self._links is None or read_key(self._settings) != self._links.key
         except SettingsError:
             return False
 
-    def _poll(self) -> None:
-        link = self._link or self._connect()
-        current = self._worker.found.snapshot
-        body = link.snapshot(self._settings.service, current.etag if current else None)
-        if body is not None and (current is None or body != current.body):
-            self._adopt(body, current)
-        elif self._worker.found.source != "service":
-            self._worker.found = self._worker.found._replace(source="service")
-
-    def _connect(self) -> Transport:
-        """A link with the key of this moment, and where nothing is in force yet, the last known good of that key."""
+    def _connect(self) -> Links:
+        """Links with the key of this moment, and where nothing is in force yet, the last known good of that key."""
         settings = self._settings
-        self._key = read_key(settings)
-        limits = Limits(silence=min(_SILENCE_S, settings.timeout), total=settings.timeout, body=MAX_BYTES)
-        self._link = Transport(settings.url, self._key, limits, self._idle)
+        key = read_key(settings)
+        if self._links is not None:
+            self._links.close()
+        links = self._links = Links(settings, key, self._look, self._work)
+        self._worker.abandon = links.abandon
         if settings.cache_dir:
-            self._cache = SnapshotCache(settings.cache_dir, settings.url, settings.service, self._key)
-            if self._worker.found.snapshot is None:
-                self._recall(self._cache)
-        return self._link
-
-    def _recall(self, cache: SnapshotCache) -> None:
-        try:
-            with guard():
-                recalled = cache.load()
-        except (SnapshotError, OSError) as error:
-            self._once.warn("cache load", "the cached snapshot %s is not used: %s", cache.path, error)
-            return
-        if recalled is not None:
-            snapshot, written = recalled
-            self._health.contact = monotonic() - max(0.0, time() - written)
-            self._apply(snapshot=snapshot, source="cache")
-
-    def _adopt(self, body: bytes, current: Snapshot | None) -> None:
-        with guard():
-            snapshot = read_snapshot(body, self._settings.service, current.environment if current else None)
-        if current is not None:
-            _check_order(snapshot, current)
-        self._apply(snapshot=snapshot, source="service")
-        if self._cache is not None:
-            self._keep(snapshot, self._cache)
-
-    def _keep(self, snapshot: Snapshot, cache: SnapshotCache) -> None:
-        try:
-            with guard():
-                cache.save(snapshot)
-        except OSError as error:
-            self._once.warn("cache save", "the snapshot cannot be kept in %s: %s", cache.path, error.strerror)
-
-    def _apply(self, **changes: Any) -> None:
-        self._worker.apply(self._worker.found._replace(**changes))
+            self._adoption.use_cache(SnapshotCache(settings.cache_dir, settings.url, settings.service, key))
+        return links
 
     def _rest(self, seconds: float) -> None:
-        end = monotonic() + seconds
-        while (left := end - monotonic()) > 0:
-            self._worker.wake.wait(min(left, LOOK_EVERY_S) if self._settings.overrides else left)
-            self._idle()
-
-    def _idle(self) -> None:
-        """What the thread does between two waits of any kind. Raises to end it."""
-        if self._worker.stopping:
-            raise _StoppedError
-        if self._settings.overrides and monotonic() >= self._next_look:
-            self._next_look = monotonic() + LOOK_EVERY_S
-            self._look()
+        longest = LOOK_EVERY_S if self._settings.overrides else _REST_S
+        self._worker.wake.wait(min(max(0.0, min(seconds, self._reporter.due_in)), longest))
 
     def _look(self) -> None:
+        """What the thread does in every wait of any kind. Raises to end it."""
+        if self._last_word:
+            return
+        if self._worker.stopping:
+            raise StoppedError
+        self._worker.attend()
+        if self._settings.overrides and monotonic() >= self._next_look:
+            self._next_look = monotonic() + LOOK_EVERY_S
+            self._look_at_file()
+
+    def _look_at_file(self) -> None:
         try:
             with guard():
                 changed = self._file.look()
@@ -181,11 +288,4 @@ class Sync:
             self._once.forget(self._health.overrides_error)
             self._health.overrides_error = None
         if changed:
-            self._apply(overrides=self._file.values)
-
-
-def _check_order(snapshot: Snapshot, current: Snapshot) -> None:
-    if snapshot.epoch != current.epoch:  # a restore or a failover: the operators of the service have let it through
-        log.warning("the service has a new epoch %s at revision %d", snapshot.epoch, snapshot.revision)
-    elif snapshot.revision < current.revision:
-        raise SnapshotError(f"the service offers revision {snapshot.revision}; {current.revision} is in force")
+            self._adoption.apply(overrides=self._file.values)

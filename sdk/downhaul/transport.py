@@ -8,12 +8,13 @@ from __future__ import annotations
 import json
 import socket
 import ssl
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from http import HTTPStatus
 from http.client import HTTPException
-from typing import Any
+from typing import Any, NamedTuple
 from urllib.parse import urljoin, urlsplit
 
 import requests
@@ -26,6 +27,9 @@ from downhaul.sockets import Limits, OutOfTimeError, Patience, Pools, patient_po
 _REDIRECTS = (301, 302, 303, 307, 308)
 _MAX_REDIRECTS = 3
 _CHUNK = 1 << 16
+_SHORT = 1 << 16
+_PROBLEM = "application/problem+json"
+_JSON = f"application/json, {_PROBLEM}"
 # A ValueError is what requests raises for a redirect to an address that is none.
 _TROUBLE = (requests.RequestException, urllib3.exceptions.HTTPError, OSError, HTTPException, ValueError)
 
@@ -37,14 +41,31 @@ _TROUBLE = (requests.RequestException, urllib3.exceptions.HTTPError, OSError, HT
 class LinkError(Exception):
     """The service gave no usable answer. `cause` names the kind of trouble in a word that does not change with details.
 
-    `retry_after`: seconds for which the service asked to be left alone. `refused`: it does not accept the key.
+    `retry_after`: seconds for which the service asked to be left alone. `status`: of its answer, 0 without one.
     """
 
-    def __init__(self, message: str, cause: str, *, retry_after: float | None = None, refused: bool = False) -> None:
+    def __init__(self, message: str, cause: str, *, retry_after: float | None = None, status: int = 0) -> None:
         super().__init__(message)
         self.cause = cause
         self.retry_after = retry_after
-        self.refused = refused
+        self.status = status
+
+    @property
+    def refused(self) -> bool:
+        """Whether the service does not accept the key."""
+        return self.status in (HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN)
+
+    @property
+    def missing(self) -> bool:
+        """Whether the service has nothing at this address: it may be older than this SDK."""
+        return self.status in (HTTPStatus.NOT_FOUND, HTTPStatus.METHOD_NOT_ALLOWED)
+
+
+class Polled(NamedTuple):
+    """An answer about the snapshot: `body`, or None if it is unchanged; `age_s` of the service's own knowledge."""
+
+    body: bytes | None
+    age_s: float
 
 
 class Transport:
@@ -58,26 +79,78 @@ class Transport:
         self._patience = Patience(limits, idle)
         self._session = _session(key, patient_pools(self._patience))
 
-    def snapshot(self, service: str, etag: str | None) -> bytes | None:
-        """The body of the service's snapshot, or None if `etag` is still it. Raises LinkError for anything else."""
-        headers = {"If-None-Match": etag} if etag else {}
-        self._patience.begin()
-        try:
-            with self._get(f"{self._url}/sdk/v1/snapshot?service={service}", headers) as response:
-                if response.status_code == HTTPStatus.NOT_MODIFIED and etag:
-                    return None
-                self._check(response)
-                return self._body(response)
-        except _TROUBLE as error:
-            cause, sentence = _describe(error)
-            raise LinkError(sentence, cause) from None
+    def snapshot(self, service: str, etag: str | None) -> Polled:
+        """Ask for the service's snapshot, unless `etag` is still it. Raises LinkError."""
+        headers = {"Accept": _JSON} | ({"If-None-Match": etag} if etag else {})
+        with self._request("GET", f"/sdk/v1/snapshot?service={service}", headers) as response:
+            age_s = float(_seconds(response.headers.get("Age", "")) or 0)
+            if response.status_code == HTTPStatus.NOT_MODIFIED and etag:
+                return Polled(None, age_s)
+            self._check(response, "application/json")
+            return Polled(_limited(response.iter_content(_CHUNK), self._limits.body), age_s)
+
+    def report(self, document: Mapping[str, Any], total_s: float | None = None) -> dict[str, Any]:
+        """Tell the service of this process, within `total_s` if that is given; its answer. Raises LinkError."""
+        body = json.dumps(document, separators=(",", ":")).encode("ascii")
+        headers = {"Accept": _JSON, "Content-Type": "application/json"}
+        with self._request("POST", "/sdk/v1/report", headers, body, total_s) as response:
+            self._check(response, "application/json")
+            try:
+                answer = json.loads(_limited(response.iter_content(_CHUNK), _SHORT))
+            except (ValueError, RecursionError):
+                answer = None
+        if not isinstance(answer, dict):
+            raise LinkError("the service answered a report with something else than a JSON object", "not an object")
+        return answer
+
+    @contextmanager
+    def stream(self, service: str, process: str, place: str | None) -> Iterator[Iterator[bytes]]:
+        """Open a stream of changes after `place` (epoch and revision); chunks of it, the moment they come.
+
+        The iterator ends when the service ends the stream. Both raise LinkError.
+        """
+        headers = {
+            "Accept": f"text/event-stream, {_PROBLEM}",
+            "Accept-Encoding": "identity",
+            "Cache-Control": "no-store",
+        }
+        if place:
+            headers["Last-Event-ID"] = place
+        with self._request("GET", f"/sdk/v1/stream?service={service}&process={process}", headers) as response:
+            self._check(response, "text/event-stream")
+            yield _chunks(response)
 
     def close(self) -> None:
         self._session.close()
 
-    def _get(self, url: str, headers: dict[str, str]) -> requests.Response:
+    def heard(self) -> bool:
+        """Whether something has come that nobody has read yet."""
+        return self._patience.heard()
+
+    def abandon(self) -> None:
+        """In a forked child: let go of the parent's connections, without a word to the other side."""
+        self._patience.abandon()
+
+    @contextmanager
+    def _request(
+        self,
+        method: str,
+        path: str,
+        headers: Mapping[str, str],
+        body: bytes | None = None,
+        total_s: float | None = None,
+    ) -> Iterator[requests.Response]:
+        self._patience.begin(total_s)
+        try:
+            with self._final(method, self._url + path, headers, body) as response:
+                yield response
+        except _TROUBLE as error:
+            cause, sentence = _describe(error)
+            raise LinkError(sentence, cause) from None
+
+    def _final(self, method: str, url: str, headers: Mapping[str, str], body: bytes | None) -> requests.Response:
         for _ in range(_MAX_REDIRECTS + 1):
-            response = self._get_once(url, headers)
+            response = self._once_more(method, url, headers, body)
             if response.status_code not in _REDIRECTS:
                 return response
             response.close()
@@ -87,35 +160,37 @@ class Transport:
             url = target
         raise LinkError(f"the service redirects more than {_MAX_REDIRECTS} times", "redirect")
 
-    def _get_once(self, url: str, headers: dict[str, str]) -> requests.Response:
+    def _once_more(self, method: str, url: str, headers: Mapping[str, str], body: bytes | None) -> requests.Response:
         try:
-            return self._send(url, headers)
+            return self._send(method, url, headers, body)
         except requests.ConnectionError as error:
             if not any(isinstance(each, ConnectionResetError | BrokenPipeError) for each in _chain(error)):
                 raise
         # The server may have closed an idle connection just as it was used again: that is no trouble, once.
-        return self._send(url, headers)
+        return self._send(method, url, headers, body)
 
-    def _send(self, url: str, headers: dict[str, str]) -> requests.Response:
+    def _send(self, method: str, url: str, headers: Mapping[str, str], body: bytes | None) -> requests.Response:
         timeout = (self._limits.connect, self._limits.silence)
-        return self._session.get(url, headers=headers, timeout=timeout, stream=True, allow_redirects=False)
+        return self._session.request(
+            method, url, headers=headers, data=body, timeout=timeout, stream=True, allow_redirects=False
+        )
 
-    def _check(self, response: requests.Response) -> None:
+    def _check(self, response: requests.Response, expected: str) -> None:
         status = response.status_code
         if status != HTTPStatus.OK:
             raise LinkError(
                 f"the service answered {_phrase(status)}{self._detail(response)}",
                 f"status {status}",
                 retry_after=_retry_after(response.headers.get("Retry-After", "")),
-                refused=status in (HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN),
+                status=status,
             )
         kind = response.headers.get("Content-Type", "").split(";")[0].strip().lower()
-        if kind != "application/json":
-            raise LinkError(f"the service answered with {kind[:80] or 'no content type'}, not with JSON", "not JSON")
+        if kind != expected:
+            raise LinkError(f"the service answered with {kind[:80] or 'no content type'}, not with {expected}", "kind")
 
     def _detail(self, response: requests.Response) -> str:
         """What a problem document says about itself, made safe for a log: one line, short, without the key."""
-        if not response.headers.get("Content-Type", "").startswith("application/problem+json"):
+        if not response.headers.get("Content-Type", "").startswith(_PROBLEM):
             return ""
         try:
             problem = json.loads(_limited(response.iter_content(_CHUNK), 1 << 14))
@@ -125,8 +200,13 @@ class Transport:
         printable = "".join(each if each.isprintable() else " " for each in detail[:200]).replace(self._key, "***")
         return f": {printable}" if printable else ""
 
-    def _body(self, response: requests.Response) -> bytes:
-        return _limited(response.iter_content(_CHUNK), self._limits.body)
+
+def _chunks(response: requests.Response) -> Iterator[bytes]:
+    """What has come, as soon as anything has: `iter_content` would wait for a full chunk on some streams."""
+    raw: Any = response.raw
+    read1 = getattr(raw, "read1", None) or raw._fp.read1  # urllib3 has it since 2.1
+    while chunk := read1(_CHUNK):
+        yield chunk
 
 
 def _limited(chunks: Iterator[bytes], limit: int) -> bytes:
@@ -144,7 +224,6 @@ def _session(key: str, pools: Pools) -> requests.Session:
     session.headers.update(
         {
             "User-Agent": f"downhaul-python/{__version__}",
-            "Accept": "application/json, application/problem+json",
             "Accept-Encoding": "gzip",
         }
     )
@@ -197,10 +276,15 @@ def _phrase(status: int) -> str:
         return str(status)
 
 
+def _seconds(value: str) -> int | None:
+    """A number of seconds in a header."""
+    return int(value[:9]) if value.isascii() and value.isdigit() else None
+
+
 def _retry_after(value: str) -> float | None:
     """Seconds from a Retry-After header (RFC 9110, 10.2.3): a number, or a date."""
-    if value.isascii() and value.isdigit():
-        return float(value[:9])
+    if (seconds := _seconds(value)) is not None:
+        return float(seconds)
     try:
         at = parsedate_to_datetime(value)
     except ValueError:

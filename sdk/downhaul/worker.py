@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from threading import Event, Thread, current_thread
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
@@ -11,6 +11,7 @@ from downhaul.forks import guard
 from downhaul.health import Health, log
 
 if TYPE_CHECKING:
+    from downhaul.identity import Identity
     from downhaul.settings import Settings
     from downhaul.snapshot import Snapshot
 
@@ -34,14 +35,37 @@ class Host(Protocol):
         """Tell the listeners."""
         ...
 
+    def attend(self) -> None:
+        """Look whether the status is another one, and tell the listeners of that."""
+        ...
+
+    def counts(self) -> dict[str, dict[str, int]]:
+        """How often each flag gave each answer."""
+        ...
+
 
 class Worker:
     """Runs `sync` in a daemon thread, which hands what it finds to the client."""
 
-    def __init__(self, settings: Settings, health: Health, found: Found, host: Host) -> None:
+    def __init__(
+        self,
+        settings: Settings,
+        identity: Identity,
+        health: Health,
+        found: Found,
+        host: Host,
+        counted: Mapping[str, Mapping[str, int]] = MappingProxyType({}),
+    ) -> None:
+        """`counted`: evaluations that another worker has to report."""
         self.settings = settings
+        self.identity = identity
         self.health = health
         self.found = found
+        self.counted = counted
+        self.counts = host.counts
+        self.attend = host.attend
+        #: In a forked child: lets go of the connections that are the parent's.
+        self.abandon: Callable[[], None] = _nothing
         #: Set when there is a snapshot and a first attempt to have it confirmed has ended; also when it is too late.
         self.ready = Event()
         if found.snapshot is not None:
@@ -89,3 +113,7 @@ class Worker:
         except Exception as error:  # noqa: BLE001 -- whatever ends it, someone has to hear of it
             self.health.ill(f"the sync thread has ended: {error!r}", "ended")
             log.exception("the sync thread has ended; flags stay as they are")
+
+
+def _nothing() -> None:
+    """There are no connections."""

@@ -147,7 +147,7 @@ def test_a_change_applied_is_the_same_as_all_compiled_anew(
 ) -> None:
     before = decode_ruleset(old)
     after = change_ruleset(
-        before, {name: new["flags"][name] for name in changed}, new["segments"] if segments else None
+        before, {name: new["flags"][name] for name in changed}, new["segments"] if segments else {}
     )
 
     fresh = compile_ruleset(after, process)

@@ -105,7 +105,7 @@ class Replica:
             assert data["checksum"] == checksum(data["flags"], data["segments"])
             _apply(self.flags, data["flags"])
             _apply(self.segments, data["segments"])
-            self.ruleset = change_ruleset(self.ruleset, data["flags"], self.segments)
+            self.ruleset = change_ruleset(self.ruleset, data["flags"], data["segments"])
             assert len(self.flags) == data["flag_count"]
             self.revision = data["revision"]
         if heard.event in ("snapshot", "change"):

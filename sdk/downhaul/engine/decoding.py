@@ -30,13 +30,16 @@ def decode_ruleset(data: Any) -> Ruleset:
     is no fault: it fails when it is evaluated.
     """
     fields = _object(data, (), required=("flags", "segments"))
-    return change_ruleset(Ruleset(), _object(fields["flags"], ("flags",)), fields["segments"])
+    segments = _object(fields["segments"], ("segments",))
+    return change_ruleset(Ruleset(), _object(fields["flags"], ("flags",)), segments)
 
 
-def change_ruleset(base: Ruleset, changed: Mapping[str, Any], segments: Any | None = None) -> Ruleset:
-    """`base` with these flags decoded into it (None: removed) and, unless None, these segments in place of its own.
+def change_ruleset(
+    base: Ruleset, changed: Mapping[str, Any], segments: Mapping[str, Any] = MappingProxyType({})
+) -> Ruleset:
+    """`base` with these flags and segments decoded into it (None: removed).
 
-    Raises DecodeError like `decode_ruleset`. Flags that are not named are kept, the same objects.
+    Raises DecodeError like `decode_ruleset`. Flags and segments that are not named are kept, the same objects.
     """
     flags = base.flags.copy()
     for name, document in changed.items():
@@ -44,12 +47,11 @@ def change_ruleset(base: Ruleset, changed: Mapping[str, Any], segments: Any | No
             flags.pop(name, None)
         else:
             flags[name] = decode_flag(document, name, ("flags", name))
-    conditions = base.segments if segments is None else _segments(segments)
-    to_check = flags if segments is not None else {name: flags[name] for name in changed if name in flags}
-    _check_segments(to_check, conditions)
+    conditions = _changed_segments(base.segments, segments)
+    _check_segments(flags if segments else {name: flags[name] for name in changed if name in flags}, conditions)
     if any(flag.definition.requires for flag in map(flags.get, changed) if flag):
         _check_prerequisites(flags)
-    return Ruleset(MappingProxyType(flags), MappingProxyType(dict(conditions)))
+    return Ruleset(MappingProxyType(flags), MappingProxyType(conditions))
 
 
 def decode_flag(data: Any, name: str, path: Path = ()) -> Flag:
@@ -188,9 +190,14 @@ def _requirement(data: Any, path: Path) -> Requirement:
     return Requirement(_name(fields["flag"], (*path, "flag")), names)
 
 
-def _segments(data: Any) -> dict[str, Condition]:
-    named = _object(data, ("segments",))
-    return {key: decode_condition(condition, ("segments", key)) for key, condition in named.items()}
+def _changed_segments(base: Mapping[str, Condition], changed: Mapping[str, Any]) -> dict[str, Condition]:
+    conditions = dict(base)
+    for key, condition in changed.items():
+        if condition is None:
+            conditions.pop(key, None)
+        else:
+            conditions[key] = decode_condition(condition, ("segments", key))
+    return conditions
 
 
 def _check_segments(flags: Mapping[str, Flag], segments: Mapping[str, Condition]) -> None:

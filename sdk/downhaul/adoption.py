@@ -1,0 +1,132 @@
+"""From what the service sends to what is in force: checked, put in order, compiled, kept on disk.
+
+Nothing but a newer valid snapshot, or a valid change of the one in force, ever takes the place of a snapshot.
+"""
+
+from __future__ import annotations
+
+from time import monotonic, time
+from typing import TYPE_CHECKING, Any
+
+from downhaul import backoff
+from downhaul.forks import guard
+from downhaul.health import Once, log
+from downhaul.report import Reporter
+from downhaul.snapshot import Snapshot, SnapshotCache, SnapshotError, change_snapshot, read_snapshot
+
+if TYPE_CHECKING:
+    from downhaul.worker import Worker
+
+_KEEP_AFTER_S = (2.0, 6.0)
+_MOST_CHANGES = 64
+
+
+class OlderError(SnapshotError):
+    """A snapshot that is older than the one in force, within an epoch."""
+
+
+class Adoption:
+    """What is in force in one process, and its copy on disk."""
+
+    def __init__(self, worker: Worker, once: Once, reporter: Reporter) -> None:
+        self._worker = worker
+        self._once = once
+        self._reporter = reporter
+        self._cache: SnapshotCache | None = None
+        self._keep_at: float | None = None
+
+    @property
+    def current(self) -> Snapshot | None:
+        """The snapshot in force."""
+        return self._worker.found.snapshot
+
+    def use_cache(self, cache: SnapshotCache) -> None:
+        """Keep snapshots there; where nothing is in force yet, begin with what is there."""
+        self._cache = cache
+        if self.current is None:
+            self._recall(cache)
+
+    def whole(self, body: bytes) -> None:
+        """A whole snapshot. Raises SnapshotError, also for one that is older than the one in force."""
+        current = self.current
+        if current is not None and body == current.body and not current.changes:
+            self.confirmed()
+            return
+        with guard():
+            snapshot = read_snapshot(body, self._worker.settings.service, current.environment if current else None)
+        if current is not None:
+            _check_order(snapshot, current)
+        self._put(snapshot)
+
+    def changed(self, data: bytes) -> None:
+        """A change. Raises GapError and SnapshotError."""
+        current = self.current
+        if current is None:
+            raise SnapshotError("a change came before any snapshot")
+        with guard():
+            snapshot = change_snapshot(data, current)
+        if snapshot is not current:
+            self._put(snapshot if self._cache else _light(snapshot))
+
+    def confirmed(self) -> None:
+        """What is in force is what the service has."""
+        found = self._worker.found
+        if found.snapshot is not None:
+            if found.source != "service":
+                self._worker.found = found._replace(source="service")
+            self._reporter.applied(found.snapshot)
+
+    def apply(self, **changes: Any) -> None:
+        """Put a change of what was found in force."""
+        self._worker.apply(self._worker.found._replace(**changes))
+
+    def keep_if_due(self) -> None:
+        """Write the copy on disk, a little after the last change: what follows it closely is written with it."""
+        if self._keep_at is not None and monotonic() >= self._keep_at:
+            self.keep()
+
+    def keep(self) -> None:
+        """Write the copy on disk, if what is in force is not in it."""
+        if self._keep_at is None or self._cache is None or self.current is None:
+            return
+        self._keep_at = None
+        try:
+            with guard():
+                snapshot = self.current.folded()
+                self._worker.found = self._worker.found._replace(snapshot=snapshot)
+                self._cache.save(snapshot)
+        except OSError as error:
+            self._once.warn("cache save", "the snapshot cannot be kept in %s: %s", self._cache.path, error.strerror)
+
+    def _put(self, snapshot: Snapshot) -> None:
+        self.apply(snapshot=snapshot, source="service")
+        self._reporter.applied(snapshot)
+        if self._cache is not None:
+            at = monotonic() + (backoff.between(*_KEEP_AFTER_S) if snapshot.changes else 0.0)
+            self._keep_at = at if self._keep_at is None else min(self._keep_at, at)
+            if not snapshot.changes or len(snapshot.changes) >= _MOST_CHANGES:
+                self.keep()
+
+    def _recall(self, cache: SnapshotCache) -> None:
+        try:
+            with guard():
+                recalled = cache.load()
+        except (SnapshotError, OSError) as error:
+            self._once.warn("cache load", "the cached snapshot %s is not used: %s", cache.path, error)
+            return
+        if recalled is not None:
+            snapshot, written = recalled
+            self._worker.health.recalled(max(0.0, time() - written))
+            self.apply(snapshot=snapshot, source="cache")
+
+
+def _light(snapshot: Snapshot) -> Snapshot:
+    """Without what only a copy on disk is made from."""
+    return Snapshot(snapshot.epoch, snapshot.revision, snapshot.service, snapshot.environment, snapshot.ruleset, b"")
+
+
+def _check_order(snapshot: Snapshot, current: Snapshot) -> None:
+    if snapshot.epoch != current.epoch:  # a restore or a failover: the operators of the service have let it through
+        log.warning("the service has a new epoch %s at revision %d", snapshot.epoch, snapshot.revision)
+    elif snapshot.revision < current.revision:
+        raise OlderError(f"the service offers revision {snapshot.revision}; {current.revision} is in force")
