@@ -134,16 +134,17 @@ def confirmed_is_applied(
     said = operation.acknowledgement
     if said is None or operation.revision is None:
         return
-    audience = [(each, *_wanted(operation, history, groups[each.group])) for each in instances]
+    known = [each for each in instances if each.known_at and each.known_at < operation.began]
+    audience = [(each, *_wanted(operation, history, each.group, groups[each.group])) for each in known]
     concerned = [(each, epoch, revision) for each, epoch, revision in audience if revision is not None]
     named = {each["instance"] for each in said["stragglers"]}
-    known = [each for each, _, _ in concerned if each.known_at and each.known_at < operation.began]
-    if said["confirmed"] and said["applied"] < len(known):
-        yield f"{_name(operation)} was confirmed by {said['applied']} instances; there are {len(known)}"
-    if said["instances"] < len(known):
+    if said["confirmed"] and said["applied"] < len(concerned):
+        yield f"{_name(operation)} was confirmed by {said['applied']} instances; there are {len(concerned)}"
+    if said["instances"] < len(concerned):
         return  # those that are not named may be unknown to who answered, and count as nothing
+    order = [life.epoch for life in history.lives]
     for each, epoch, revision in concerned:
-        if each.name not in named and (late := _behind(each, epoch, revision, operation.ended)):
+        if each.name not in named and (late := _behind(each, (epoch, revision), operation.ended, order)):
             yield (
                 f"{_name(operation)} was answered at {operation.ended:.3f} as applied by {each.name}, "
                 f"which had {late.position} at {late.until:.3f}; it needed {revision}"
@@ -217,7 +218,9 @@ def _moved(one: Observation, later: Observation) -> bool:
     return one.position != later.position
 
 
-def _wanted(operation: Operation, history: History, truths: Mapping[Position, Truth]) -> tuple[str, int | None]:
+def _wanted(
+    operation: Operation, history: History, group: tuple[str, str], truths: Mapping[Position, Truth]
+) -> tuple[str, int | None]:
     """Epoch and revision that an instance of a group needs; None where it is not concerned."""
     revision = operation.revision or 0
     entries = [(epoch, entry) for epoch, entry in history.entries() if entry.revision == revision]
@@ -225,7 +228,7 @@ def _wanted(operation: Operation, history: History, truths: Mapping[Position, Tr
     if len(own) != 1:  # nothing was changed, and who knows in which epoch it was so before
         return "", None
     ((epoch, entry),) = own
-    services = {service for service, _ in entry.touches}
+    services = {service for service, environment in entry.touches if environment in ("*", group[1])}
     wanted = target(truths, (epoch, revision))
     if wanted is None or not services & truths[epoch, wanted].content.services:
         return epoch, None
@@ -237,13 +240,15 @@ def _key(entry: Any) -> str:
     return str(entry.operation.partition(":")[2])
 
 
-def _behind(instance: Biography, epoch: str, revision: int, answered: float) -> Observation | None:
-    """What it saw after the answer that it should not have seen any more."""
-    later = {each.position[0] for each in instance.seen if each.position and each.at > answered}
+def _behind(instance: Biography, wanted: Position, answered: float, order: Sequence[str]) -> Observation | None:
+    """What it saw after the answer that it should not have seen any more. `order`: the epochs, the oldest first."""
     for each in instance.seen:
-        if each.until > answered and each.position is not None:
-            if each.position[0] == epoch and each.position[1] < revision:
-                return each
-            if each.position[0] != epoch and epoch in later:
-                return each  # an epoch before this one
+        known = each.position is not None and each.position[0] in order
+        if known and each.until > answered and _at(each.position, order) < _at(wanted, order):
+            return each
     return None
+
+
+def _at(position: Position | None, order: Sequence[str]) -> tuple[int, int]:
+    assert position is not None
+    return order.index(position[0]), position[1]

@@ -1,7 +1,7 @@
 """A microservice of the fault suite: evaluates its flags again and again, and writes down what it sees.
 
-`python -m faults.instance FILE FLAGS` with the settings of the SDK in the environment; FLAGS is a JSON list. Each line says
-what was seen `at` a moment (monotonic), and that the line before was still true at `since`. A line is written when
+`python -m faults.instance FILE FLAGS` with the settings of the SDK in the environment; FLAGS is a JSON list. Each line
+says what was seen `at` a moment (monotonic), and that the line before was still true at `since`. A line is written when
 something has changed, and now and then. Ends when its standard input does, or at SIGTERM.
 """
 

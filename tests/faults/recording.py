@@ -104,7 +104,7 @@ def read_observations(path: Path) -> tuple[Observation, ...]:
     """What `instance.py` has written; a last line that is not finished is left out."""
     lines = [json.loads(line) for line in path.read_text("utf-8").splitlines(keepends=True) if line.endswith("\n")]
     found: list[Observation] = []
-    for line, following in zip(lines, [*lines[1:], None], strict=True):
+    for line, following in zip(lines, [*lines[1:], None][: len(lines)], strict=True):
         until = following["since"] if following else line["at"]
         found.append(_observation(line, max(until, line["at"])))
     return tuple(found)
