@@ -1,4 +1,7 @@
-"""A service for the SDK to talk to: real sockets, no framework, and every way to misbehave that a test asks for."""
+"""A service for the SDK to talk to: real sockets, no framework, and every way to misbehave that a test asks for.
+
+What it does with streams is in `fakestream`.
+"""
 
 from __future__ import annotations
 
@@ -16,6 +19,7 @@ from typing import Any
 
 from downhaul.client import Client
 from downhaul.engine.checksum import checksum
+from support import fakestream
 from support.rulesets import flag
 
 Connect = Callable[..., Client]
@@ -43,10 +47,18 @@ def envelope(revision: int, flags: dict[str, Any], **fields: Any) -> dict[str, A
 
 @dataclass(frozen=True)
 class Request:
-    """The head of a request: its target, and its headers by lower-case name."""
+    """A request: its method and target, its headers by lower-case name, its body, and when it came."""
 
+    method: str
     target: str
     headers: dict[str, str]
+    body: bytes
+    at: float
+
+    @property
+    def route(self) -> str:
+        """`snapshot`, `stream` or `report`."""
+        return self.target.partition("?")[0].rpartition("/")[2]
 
 
 Behaviour = Callable[["FakeService", socket.socket, Request], None]
@@ -57,14 +69,25 @@ class HangUp(Exception):  # noqa: N818 -- an order, not an error
 
 
 class FakeService:
-    """Serves one snapshot on a loopback port, or behaves as `behaviour` says."""
+    """Serves one snapshot on a loopback port, and its changes; or behaves as `behaviour` says.
+
+    `only["stream"]`, `only["report"]` and `only["snapshot"]` are behaviours of one route. A stream that is open ends
+    with a reset when the behaviour becomes another one, as if the service had died and come back as that.
+    """
 
     def __init__(self, tls: ssl.SSLContext | None = None) -> None:
         self._tls = tls
-        self.behaviour: Behaviour = serve_well
+        self._behaviour: Behaviour = serve_well
+        self._only: dict[str, Behaviour] = {}
+        self.news = threading.Condition()
         self.snapshot = envelope(1, {"new-checkout": flag()})
+        self.history = [self.snapshot]
+        self.heartbeat_s = 0.2
+        self.store_age_s = 0.0
+        self.pace = {"next_report_s": 15, "spread_ms": 0}
         self.keys = {KEY}
         self.requests: list[Request] = []
+        self.streams = 0
         self.closing = threading.Event()
         self._listener = socket.create_server(("127.0.0.1", 0), backlog=64)
         self.port: int = self._listener.getsockname()[1]
@@ -72,13 +95,51 @@ class FakeService:
         self._open: set[socket.socket] = set()
         threading.Thread(target=self._accept, daemon=True).start()
 
+    @property
+    def behaviour(self) -> Behaviour:
+        """What is done with every request."""
+        return self._behaviour
+
+    @behaviour.setter
+    def behaviour(self, behaviour: Behaviour) -> None:
+        with self.news:
+            self._behaviour = behaviour
+            self.news.notify_all()
+
+    def only(self, route: str, behaviour: Behaviour | None) -> None:
+        """Do this with requests of one route, `snapshot`, `stream` or `report`; None: what is done with all."""
+        with self.news:
+            if behaviour is None:
+                self._only.pop(route, None)
+            else:
+                self._only[route] = behaviour
+            self.news.notify_all()
+
+    def behaviour_of(self, route: str) -> Behaviour:
+        """What is done with requests of this route now."""
+        return self._only.get(route, self._behaviour)
+
     def publish(self, revision: int, flags: dict[str, Any], **fields: Any) -> None:
         """From now on, serve this."""
-        self.snapshot = envelope(revision, flags, **fields)
+        with self.news:
+            self.snapshot = envelope(revision, flags, **fields)
+            self.history.append(self.snapshot)
+            self.news.notify_all()
+
+    def of(self, route: str) -> list[Request]:
+        """The requests of one route so far."""
+        return [each for each in list(self.requests) if each.route == route]
+
+    @property
+    def reports(self) -> list[dict[str, Any]]:
+        """What was reported so far."""
+        return [json.loads(each.body) for each in self.of("report")]
 
     def close(self) -> None:
         """Stop, and break every connection."""
         self.closing.set()
+        with self.news:
+            self.news.notify_all()
         for each in (self._listener, *list(self._open)):
             with contextlib.suppress(OSError):
                 each.shutdown(socket.SHUT_RDWR)
@@ -101,7 +162,7 @@ class FakeService:
                 self._open.add(connection)
             for request in _requests(connection):
                 self.requests.append(request)
-                self.behaviour(self, connection, request)
+                self.behaviour_of(request.route)(self, connection, request)
         self._open.discard(connection)
         connection.close()
 
@@ -113,7 +174,8 @@ def _requests(connection: socket.socket) -> Iterator[Request]:
             while header := stream.readline().decode("latin-1").strip():
                 name, _, value = header.partition(":")
                 headers[name.strip().lower()] = value.strip()
-            yield Request(line[1], headers)
+            body = stream.read(int(headers.get("content-length", 0)))
+            yield Request(line[0], line[1], headers, body, time.monotonic())
 
 
 def send(connection: socket.socket, status: str, body: bytes = b"", **headers: str) -> None:
@@ -126,13 +188,23 @@ def send(connection: socket.socket, status: str, body: bytes = b"", **headers: s
 
 def serve_well(service: FakeService, connection: socket.socket, request: Request) -> None:
     """As the contract says: the key is checked, a snapshot has a strong ETag, and an unchanged one is a 304."""
-    snapshot = service.snapshot
-    etag = f'"{snapshot["epoch"]}:{snapshot["revision"]}"'
     if request.headers.get("authorization", "").removeprefix("Bearer ") not in service.keys:
         problem = {"type": "about:blank", "title": "Unauthorized", "status": 401, "detail": "the key is not known"}
         send(connection, "401 Unauthorized", json.dumps(problem).encode(), Content_Type="application/problem+json")
-    elif request.headers.get("if-none-match") == etag:
-        connection.sendall(f"HTTP/1.1 304 Not Modified\r\nETag: {etag}\r\n\r\n".encode())
+    elif request.route == "stream":
+        fakestream.stream_well(service, connection, request)
+    elif request.route == "report":
+        send(connection, "200 OK", json.dumps(service.pace).encode())
+    else:
+        _snapshot(service, connection, request)
+
+
+def _snapshot(service: FakeService, connection: socket.socket, request: Request) -> None:
+    snapshot = service.snapshot
+    etag = f'"{snapshot["epoch"]}:{snapshot["revision"]}"'
+    age = f"Age: {service.store_age_s:.0f}\r\n" if service.store_age_s >= 2 else ""
+    if request.headers.get("if-none-match") == etag:
+        connection.sendall(f"HTTP/1.1 304 Not Modified\r\nETag: {etag}\r\n{age}\r\n".encode())
     else:
         send(connection, "200 OK", json.dumps(snapshot).encode(), ETag=etag)
 
