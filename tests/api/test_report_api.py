@@ -48,6 +48,11 @@ def test_a_report_is_answered_with_when_the_next_one_is_due(client: Client, way:
     assert (item["instance"], item["applied"], item["state"]) == ("one", True, "live")
 
 
+def test_a_change_may_have_been_applied_long_ago(client: Client) -> None:
+    assert report(client, applied_ms=3 * 365 * 24 * 3600 * 1000).status_code == 200
+    assert client.get(FLEET).json["items"][0]["applied"] is True
+
+
 def test_only_what_is_needed_must_be_said(client: Client, way: dict[str, str]) -> None:
     body = {"service": "checkout", "process": "p", "instance": "", "sdk": "go/1", "link": "poll"}
     answer = client.post(REPORT, body | {"epoch": None, "revision": None}, by="sdk", **way)
@@ -73,7 +78,7 @@ WRONG: list[tuple[str, Any]] = [
     ("revision", 1.5),
     ("revision", True),
     ("applied_ms", -1),
-    ("applied_ms", 10**12),
+    ("applied_ms", 2**53 + 2),
     ("leaving", 1),
     ("sequence", -1),
     ("counts", []),

@@ -23,7 +23,6 @@ from downhaul_server.api.schemas.fields import (
 
 PROCESS = r"[A-Za-z0-9_-]{1,64}"
 LARGEST = 2**53
-LONGEST_MS = 7 * 24 * 3600 * 1000
 MOST_FLAGS = 5000
 MOST_VARIANTS = 200
 LONGEST_NAME = 200
@@ -71,7 +70,7 @@ class ReportSchema(Strict):
     epoch = Text(required=True, allow_none=True, metadata={"description": "Of the snapshot that it has applied."})
     revision = Int(0, LARGEST, required=True, allow_none=True)
     applied_ms = Number(
-        0, LONGEST_MS, allow_none=True, metadata={"description": "How many milliseconds ago it applied the revision."}
+        0, LARGEST, allow_none=True, metadata={"description": "How many milliseconds ago it applied the revision."}
     )
     leaving = Bool(allow_none=True, metadata={"description": "Its last report."})
     sequence = Int(
