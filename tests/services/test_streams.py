@@ -291,6 +291,9 @@ class TestChanges:
             wait_until(broken.ended, "it is cut")
             assert broken.stream.reason is Reason.FAILED and broken.of("end") == []
             assert whole.stream.reason is None
+            monkeypatch.undo()
+            with listen(services, key, CHECKOUT) as again:
+                assert again.next("snapshot").data["revision"] == position(services, key)[1]
 
 
 class TestHeartbeats:

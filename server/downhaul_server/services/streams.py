@@ -13,13 +13,13 @@ from collections import Counter
 from collections.abc import Callable, Iterable
 from functools import partial
 from itertools import count
-from typing import Protocol
 
 from downhaul_server.services.actors import SdkKey
 from downhaul_server.services.changes import change_event
 from downhaul_server.services.errors import NotFound, Overloaded, Unauthenticated, Unavailable
 from downhaul_server.services.events import Event
 from downhaul_server.services.keys import Keys
+from downhaul_server.services.observers import Fleet, Observer, Unobserved
 from downhaul_server.services.resumption import Resumptions
 from downhaul_server.services.snapshots import Snapshot, Snapshots
 from downhaul_server.services.stream import Reason, Stream
@@ -42,35 +42,6 @@ RETRY_MS_PER_STREAM = 2
 """After a shutdown all of them have to be taken up by others, at about five hundred a second."""
 
 Place = tuple[str, str]
-
-
-class Observer(Protocol):
-    """Who counts what happens here. Called by several threads; must be quick and never raise."""
-
-    def opened(self) -> None:
-        """A stream begins."""
-
-    def ended(self, reason: str) -> None:
-        """A stream has ended."""
-
-    def sent(self, event: str, streams: int) -> None:
-        """An event was handed to so many streams."""
-
-
-class Fleet(Protocol):
-    """Who keeps account of processes."""
-
-    def stream_opened(self, key: SdkKey, service: str, process: str) -> None:
-        """A stream of this process begins."""
-
-    def stream_closed(self, key: SdkKey, service: str, process: str, by_client: bool) -> None:
-        """A stream of this process has ended."""
-
-
-class _Unobserved:
-    def opened(self) -> None: ...
-    def ended(self, reason: str) -> None: ...
-    def sent(self, event: str, streams: int) -> None: ...
 
 
 class _Channel:
@@ -104,7 +75,7 @@ class Streams:
         self._age_s, self._most, self._most_per_key = age_s, most, most_per_key
         self._clock = clock
         self._resumptions = Resumptions(store)
-        self._observer: Observer = _Unobserved()
+        self._observer: Observer = Unobserved()
         self._lock = threading.Lock()
         self._channels: dict[Place, _Channel] = {}
         self._wheel: tuple[set[Stream], ...] = tuple(set() for _ in range(SPOKES))
@@ -140,6 +111,7 @@ class Streams:
             if process is not None:
                 self._fleet.stream_opened(key, service, process)
             if not self._keys.holds(key):  # revoked since it was looked at: whoever ends streams may not have seen us
+                stream.finish(Reason.REVOKED)
                 raise Unauthenticated("the token is not known here")
             first = self._first(snapshot, last)
             stream.begin(first)
@@ -242,20 +214,27 @@ class Streams:
 
     def _look(self) -> None:
         """Bring every channel to the newest revision."""
-        view = self._store.view
+        channels = list(self._channels.items())
+        view = self._store.view  # after the channels: it is not older than any of them
         keys = view.of_kind("key/")
         if keys is not self._known_keys:
             self._known_keys = keys
             self._end_revoked()
-        for place, channel in list(self._channels.items()):
+        for place, channel in channels:
             try:
                 self._advance(channel, self._snapshots.of(view, *place))
             except NotFound:
-                self._end(list(channel.streams), Reason.REVOKED)
+                self._end(self._closed(place), Reason.REVOKED)
             except Exception:  # one service's streams must not fail with another's
                 log.exception("streams: no event could be made for %s in %s", *place)
-                for stream in list(channel.streams):
+                for stream in self._closed(place):
                     stream.finish(Reason.FAILED)
+
+    def _closed(self, place: Place) -> list[Stream]:
+        """Close a channel, so that whoever comes now gets a new one; gives its streams."""
+        with self._lock:
+            channel = self._channels.pop(place, None)
+            return list(channel.streams) if channel else []
 
     def _advance(self, channel: _Channel, after: Snapshot) -> None:
         before = channel.snapshot
@@ -273,17 +252,16 @@ class Streams:
     def _beat(self, spoke: set[Stream]) -> None:
         """One spoke's turn: heartbeats, and the end of those that are old."""
         with self._lock:
-            streams = [(stream, self._channels[stream.place].snapshot) for stream in spoke]
-        now = self._clock()
-        beats: dict[Place, Event] = {}
-        # One that is not idle has events on their way.
-        for stream, snapshot in ((stream, snapshot) for stream, snapshot in streams if stream.idle):
-            if stream.place not in beats:
-                beats[stream.place] = self._heartbeat(snapshot)
+            streams = [stream for stream in spoke if stream.reason is None]
+            snapshots = {stream.place: self._channels[stream.place].snapshot for stream in streams}
+        beats = {place: self._heartbeat(snapshot) for place, snapshot in snapshots.items()}
+        idle = [stream for stream in streams if stream.idle]  # the others have events on their way
+        for stream in idle:
             stream.push(beats[stream.place])
-        if beats:
-            self._observer.sent("heartbeat", len(streams))
-        self._end([stream for stream, _ in streams if stream.ends_at <= now], Reason.AGE)
+        if idle:
+            self._observer.sent("heartbeat", len(idle))
+        now = self._clock()
+        self._end([stream for stream in streams if stream.ends_at <= now], Reason.AGE)
 
     def _end_revoked(self) -> None:
         with self._lock:
