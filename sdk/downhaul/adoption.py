@@ -46,25 +46,29 @@ class Adoption:
         if self.current is None:
             self._recall(cache)
 
-    def whole(self, body: bytes) -> None:
-        """A whole snapshot. Raises SnapshotError, also for one that is older than the one in force."""
+    def whole(self, body: bytes, place: str | None) -> None:
+        """A whole snapshot. Raises SnapshotError, also for one that is older than the one in force.
+
+        `place`: epoch and revision as what came with it names them, if it did. The checksum covers neither.
+        """
         current = self.current
         if current is not None and body == current.body and not current.changes:
             self.confirmed()
             return
         with guard():
-            snapshot = read_snapshot(body, self._worker.settings.service, current.environment if current else None)
+            environment = current.environment if current else None
+            snapshot = read_snapshot(body, self._worker.settings.service, environment, place)
         if current is not None:
             _check_order(snapshot, current)
         self._put(snapshot)
 
-    def changed(self, data: bytes) -> None:
-        """A change. Raises GapError and SnapshotError."""
+    def changed(self, data: bytes, place: str | None) -> None:
+        """A change; `place` as for a whole snapshot. Raises GapError and SnapshotError."""
         current = self.current
         if current is None:
             raise SnapshotError("a change came before any snapshot")
         with guard():
-            snapshot = change_snapshot(data, current)
+            snapshot = change_snapshot(data, current, place)
         if snapshot is not current:
             self._put(snapshot if self._cache else _light(snapshot))
 

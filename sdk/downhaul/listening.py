@@ -10,7 +10,7 @@ from downhaul.adoption import Adoption, OlderError
 from downhaul.events import Event, EventTooLargeError, Parser
 from downhaul.health import log
 from downhaul.links import DEAD_S
-from downhaul.snapshot import MAX_BYTES, SnapshotError, json_object
+from downhaul.snapshot import MAX_BYTES, SnapshotError, expect_place, json_object
 from downhaul.transport import LinkError
 
 _LARGEST = MAX_BYTES + (1 << 20)
@@ -68,11 +68,11 @@ class Stream:
             self._retry_s = event.retry / 1000
         age_s = 0.0
         if event.type == "snapshot":
-            self._whole(event.data)
+            self._whole(event)
         elif event.type == "change":
-            self._changed(event.data)
+            self._changed(event)
         elif event.type == "heartbeat":
-            age_s = self._alive(event.data)
+            age_s = self._alive(event)
         elif event.type == "end":
             self._ended = True
             return
@@ -83,22 +83,23 @@ class Stream:
         self._behind = None
         self._heard(age_s)
 
-    def _whole(self, data: bytes) -> None:
+    def _whole(self, event: Event) -> None:
         try:
-            self._adoption.whole(data)
+            self._adoption.whole(event.data, event.id)
         except OlderError:
             log.debug("a stream began with an older snapshot than the one in force")
 
-    def _changed(self, data: bytes) -> None:
+    def _changed(self, event: Event) -> None:
         try:
-            self._adoption.changed(data)
+            self._adoption.changed(event.data, event.id)
         except SnapshotError as error:
             log.info("%s; the whole snapshot is fetched", error)
-            self._need(*_place(json_object(data)))
+            self._need(*_place(json_object(event.data)))
 
-    def _alive(self, data: bytes) -> float:
-        beat = json_object(data)
+    def _alive(self, event: Event) -> float:
+        beat = json_object(event.data)
         epoch, revision = _place(beat)
+        expect_place(beat, event.id, "heartbeat")
         current = self._adoption.current
         if current is None or epoch != current.epoch or revision > current.revision:
             self._need(epoch, revision)

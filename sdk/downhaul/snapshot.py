@@ -76,8 +76,9 @@ class Snapshot:
         return replace(self, body=json.dumps(envelope, separators=(",", ":")).encode("ascii"), changes=())
 
 
-def read_snapshot(body: bytes, service: str, environment: str | None = None) -> Snapshot:
-    """The snapshot in a payload. `environment` is that of the snapshot before, if there was one.
+def read_snapshot(body: bytes, service: str, environment: str | None = None, place: str | None = None) -> Snapshot:
+    """The snapshot in a payload. `environment` is that of the snapshot before, if there was one. `place` is what came
+    with it as its epoch and revision, if anything did: the checksum covers neither.
 
     Raises SnapshotError unless all of it is as it should be: types, schema, service, environment, count and checksum.
     """
@@ -85,6 +86,7 @@ def read_snapshot(body: bytes, service: str, environment: str | None = None) -> 
     _expect("service", envelope["service"], service)
     if environment is not None:  # a key is for one environment: another one would be another key's snapshot
         _expect("environment", envelope["environment"], environment)
+    expect_place(envelope, place)
     flags, segments = envelope["flags"], envelope["segments"]
     _expect("flag_count", envelope["flag_count"], len(flags))
     try:
@@ -97,14 +99,15 @@ def read_snapshot(body: bytes, service: str, environment: str | None = None) -> 
     )
 
 
-def change_snapshot(data: bytes, current: Snapshot) -> Snapshot:
-    """`current` after the change in a streamed event; `current` itself if it has that change already.
+def change_snapshot(data: bytes, current: Snapshot, place: str | None = None) -> Snapshot:
+    """`current` after the change in a streamed event; `current` itself if it has that change already. `place` as above.
 
     Raises GapError if the change builds on another snapshot, and SnapshotError unless all of it is as it should be.
     """
     change = _envelope(data, "change", _FIELDS_OF_CHANGE)
     _expect("service", change["service"], current.service, "change")
     _expect("environment", change["environment"], current.environment, "change")
+    expect_place(change, place, "change")
     if change["epoch"] == current.epoch and change["revision"] <= current.revision:
         return current
     if (change["epoch"], change["base"]) != (current.epoch, current.revision):
@@ -117,6 +120,12 @@ def change_snapshot(data: bytes, current: Snapshot) -> Snapshot:
         raise SnapshotError(f"the change cannot be decoded: {error}") from None
     _expect("flag_count", change["flag_count"], len(ruleset.flags), "change")
     return replace(current, revision=change["revision"], ruleset=ruleset, changes=(*current.changes, change))
+
+
+def expect_place(document: Mapping[str, Any], place: str | None, what: str = "snapshot") -> None:
+    """Raises SnapshotError unless the document is of the epoch and revision that came with it."""
+    if place is not None:
+        _expect("epoch and revision", f"{document['epoch']}:{document['revision']}", place, what)
 
 
 def _patch(target: dict[str, Any], changed: Mapping[str, Any]) -> None:

@@ -177,7 +177,7 @@ class Sync:
             if polled.body is None:
                 self._adoption.confirmed()
             else:
-                self._adoption.whole(polled.body)
+                self._adoption.whole(polled.body, polled.place)
         except InterruptedByStreamError:
             self._poll_at = monotonic() + _INTERRUPTED_S
             raise

@@ -6,6 +6,7 @@ Loaded by the sync thread, never at import: `requests` takes longer to load than
 from __future__ import annotations
 
 import json
+import re
 import socket
 import ssl
 from collections.abc import Callable, Iterator, Mapping
@@ -30,6 +31,8 @@ _CHUNK = 1 << 16
 _SHORT = 1 << 16
 _PROBLEM = "application/problem+json"
 _JSON = f"application/json, {_PROBLEM}"
+# What compresses on the way may make it weak, or put something of its own into it: then it tells nothing.
+_ETAG = re.compile(r'(?:W/)?"([^":]+:\d+)"')
 # A ValueError is what requests raises for a redirect to an address that is none.
 _TROUBLE = (requests.RequestException, urllib3.exceptions.HTTPError, OSError, HTTPException, ValueError)
 
@@ -62,10 +65,14 @@ class LinkError(Exception):
 
 
 class Polled(NamedTuple):
-    """An answer about the snapshot: `body`, or None if it is unchanged; `age_s` of the service's own knowledge."""
+    """An answer about the snapshot: `body`, or None if it is unchanged; `age_s` of the service's own knowledge.
+
+    `place`: epoch and revision as the ETag names them; None where something on the way has given it another form.
+    """
 
     body: bytes | None
     age_s: float
+    place: str | None = None
 
 
 class Transport:
@@ -87,7 +94,8 @@ class Transport:
             if response.status_code == HTTPStatus.NOT_MODIFIED and etag:
                 return Polled(None, age_s)
             self._check(response, "application/json")
-            return Polled(_limited(response.iter_content(_CHUNK), self._limits.body), age_s)
+            named = _ETAG.fullmatch(response.headers.get("ETag", ""))
+            return Polled(_limited(response.iter_content(_CHUNK), self._limits.body), age_s, named[1] if named else None)
 
     def report(self, document: Mapping[str, Any], total_s: float | None = None) -> dict[str, Any]:
         """Tell the service of this process, within `total_s` if that is given; its answer. Raises LinkError."""
