@@ -52,7 +52,7 @@ class TestStatus:
         assert 0 <= status.pop("age_s") < 10
         assert status == {
             "state": "ready", "service": "checkout", "environment": "production", "instance": "web-1", "epoch": "e1",
-            "revision": 1, "link": "poll", "source": "service", "flags": 1, "overrides": 0, "last_error": None,
+            "revision": 1, "link": "stream", "source": "service", "flags": 1, "overrides": 0, "last_error": None,
         }  # fmt: skip
 
     def test_before_the_first_answer(self, service: FakeService, connect: Connect) -> None:
@@ -158,7 +158,7 @@ class TestConfigure:
         assert client.wait_ready()
         with pytest.raises(SettingsError, match="poll_interval"):
             client.configure(poll_interval=0)
-        assert client.enabled("new-checkout") is True and client.status().link == "poll"
+        assert client.enabled("new-checkout") is True and client.status().link == "stream"
 
     def test_the_thread_before_it_ends(self, connect: Connect) -> None:
         client = connect()

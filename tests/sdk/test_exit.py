@@ -73,9 +73,11 @@ def test_a_closed_client_follows_again_when_it_is_configured(service: FakeServic
     assert client.status().state == "ready"
 
 
-def test_a_listener_may_close_the_client(service: FakeService) -> None:
-    client = Client(url=service.url, key=KEY, service=SERVICE, poll_interval=0.05)
+def test_a_listener_may_close_the_client(service: FakeService, connect: Connect) -> None:
+    client = connect()
+    assert client.wait_ready(10)
     client.on_change(lambda _: client.close())
+    service.publish(2, {})
     wait_until(lambda: client.status().state == "closed", "the listener has closed it")
 
 

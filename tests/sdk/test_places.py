@@ -1,4 +1,4 @@
-"""The epoch and revision of a payload are named twice: a wrong one would make a process deaf to all that comes after."""
+"""The epoch and revision of a payload are named twice: one wrong digit would make a process deaf to what comes after."""
 
 from __future__ import annotations
 

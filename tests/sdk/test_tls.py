@@ -29,8 +29,10 @@ def test_a_trusted_service_is_followed(service: FakeService, connect: Connect) -
     assert client.wait_ready(10) and client.enabled("new-checkout")
     service.publish(2, {"new-checkout": flag(on=False)})
     wait_until(lambda: not client.enabled("new-checkout"), "the change is in force")
-    wait_until(lambda: len(service.requests) >= 4, "it polls on")
-    assert client.status().last_error is None
+    assert client.status().last_error is None and client.status().link == "stream"
+    polling = connect(timeout=10, stream=False)
+    wait_until(lambda: len(service.of("snapshot")) >= 4, "another one polls")
+    assert polling.status().last_error is None
 
 
 def test_an_untrusted_service_is_not_asked(service: FakeService, connect: Connect) -> None:
@@ -43,7 +45,7 @@ def test_an_untrusted_service_is_not_asked(service: FakeService, connect: Connec
 @pytest.mark.usefixtures("trusted")
 @pytest.mark.parametrize("behaviour", [never, dripping])
 def test_time_is_bounded(behaviour: object, service: FakeService, connect: Connect) -> None:
-    client = connect(timeout=2)
+    client = connect(timeout=2, stream=False)
     assert client.wait_ready(10)
     service.behaviour = behaviour  # type: ignore[assignment]
     wait_until(lambda: client.status().last_error, "the trouble is told")
