@@ -75,9 +75,9 @@ class Api:
         """The document as it is now; refused when it is not at `version` before."""
         return self._send("PUT", path, body=body, version=version)
 
-    def patch(self, *path: str, body: Mapping[str, Any], version: int | None = None) -> Any:
+    def patch(self, *path: str, body: Mapping[str, Any], version: int | None = None, **query: str | int | None) -> Any:
         """The document as it is now; refused when it is not at `version` before."""
-        return self._send("PATCH", path, body=body, version=version)
+        return self._send("PATCH", path, body=body, version=version, params=query)
 
     def delete(self, *path: str, version: int | None = None) -> None:
         """Nothing; refused when it is not at `version`."""

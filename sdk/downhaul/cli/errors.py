@@ -14,7 +14,7 @@ class ExitCode(IntEnum):
     OTHER = 1
     USAGE = 2
     UNCONFIRMED = 3
-    """Reserved: the kill is made, but not every instance has confirmed it."""
+    """The change is made, but not every process has confirmed it."""
     NOT_FOUND = 4
     CONFLICT = 5
     UNAUTHORISED = 6

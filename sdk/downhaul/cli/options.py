@@ -216,6 +216,15 @@ version = click.option(
     metavar="N",
     help="Refuse (exit code 5) when it is no longer at this version.",
 )
+LONGEST_WAIT_S = 60
+wait = click.option(
+    "--wait",
+    type=click.FloatRange(0, LONGEST_WAIT_S),
+    is_flag=False,
+    flag_value=10.0,
+    metavar="[SECONDS]",
+    help="Wait until every live process has applied it, at most so many seconds (10 when not said); else exit code 3.",
+)
 yes = click.option("--yes", is_flag=True, help="Do not ask.")
 
 

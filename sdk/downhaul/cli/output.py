@@ -63,6 +63,10 @@ class Output:
         for fault in error.faults:
             self._err.print(plain(f"  {fault}"))
 
+    def terminal(self) -> Console | None:
+        """Where something can be shown that goes on changing: stderr, if it is a terminal."""
+        return self._err if self._err.is_terminal else None
+
     def flush(self) -> None:
         """Now, so that a reader who has gone is noticed here and not at the interpreter's end."""
         sys.stdout.flush()

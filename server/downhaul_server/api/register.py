@@ -13,12 +13,13 @@ from downhaul_server.api.polls import Polls
 from downhaul_server.api.reports import Reports
 from downhaul_server.api.request_ids import RequestIds
 from downhaul_server.api.stream_metrics import StreamMetrics
-from downhaul_server.api.v1 import catalog, drills, flags, fleet, keys, kill, segments, status
+from downhaul_server.api.v1 import acknowledgements, catalog, drills, flags, fleet, keys, kill, segments, status
 from downhaul_server.services.container import Services
 from downhaul_server.settings import Settings
 
 BLUEPRINTS = (
     kill.blueprint,
+    acknowledgements.blueprint,
     flags.blueprint,
     fleet.blueprint,
     drills.blueprint,

@@ -13,9 +13,11 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from downhaul_server.services.access import newest_view
+from downhaul_server.services.access import newest_view, store_errors
+from downhaul_server.services.actors import Action, Actor, authorize
 from downhaul_server.services.audience import Audience, Group
 from downhaul_server.services.commit import Committer
+from downhaul_server.services.errors import NotFound
 from downhaul_server.services.fleet import Fleet
 from downhaul_server.services.instances import Entry, State
 from downhaul_server.store import Mark, Store
@@ -122,6 +124,17 @@ class Acknowledgements:
     ) -> Acknowledgement:
         """Of a document's last change; `changed_at`: by the clock of the server that made it. Raises Unavailable."""
         return self.of(version, self._committer.committed_at(version, changed_at), touches, wait=wait)
+
+    def of_revision(self, actor: Actor, revision: int, *, wait: float | None = None) -> Acknowledgement:
+        """Of any change in the log. Raises NotFound, Forbidden where it concerns more than the actor may read,
+        Unavailable."""
+        with store_errors():
+            entry = self._store.entry(revision)
+        if entry is None:
+            raise NotFound(f"there is no revision {revision} in the log")
+        for service, environment in entry.touches:
+            authorize(actor, Action.READ, service, environment)
+        return self.of(revision, entry.at, entry.touches, wait=wait)
 
     def stop(self) -> None:
         """Answer all who wait with what is known, and let nobody wait from now on. Does not block."""

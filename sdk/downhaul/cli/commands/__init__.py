@@ -7,8 +7,10 @@ import click
 from downhaul import __version__
 from downhaul.cli.commands.catalog import environments, services
 from downhaul.cli.commands.completion import completion
+from downhaul.cli.commands.drill import drill
 from downhaul.cli.commands.explain import explain
 from downhaul.cli.commands.flags import flags
+from downhaul.cli.commands.fleet import fleet
 from downhaul.cli.commands.keys import keys
 from downhaul.cli.commands.kill import kill, restore
 from downhaul.cli.commands.log import log
@@ -16,7 +18,10 @@ from downhaul.cli.commands.profile import profile
 from downhaul.cli.commands.segments import segments
 from downhaul.cli.commands.status import status
 
-EPILOG = "Exit codes: 0 done, 1 failed, 2 wrong usage, 4 not found, 5 conflict, 6 not authorised, 7 unreachable."
+EPILOG = (
+    "Exit codes: 0 done, 1 failed, 2 wrong usage, 3 not confirmed, 4 not found, 5 conflict, 6 not authorised, "
+    "7 unreachable."
+)
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"]}, epilog=EPILOG)
@@ -30,7 +35,7 @@ def downhaul() -> None:
 
 
 for _command in (
-    *(flags, kill, restore, explain, segments, log),
+    *(flags, kill, restore, explain, segments, log, fleet, drill),
     *(services, environments, keys, status, profile, completion),
 ):
     downhaul.add_command(_command)

@@ -6,7 +6,20 @@ from typing import Any
 
 import click
 
-from downhaul.cli.options import ARRAY, FLAG, PERCENT, FlagName, common, given, needed_environment, reason, version
+from downhaul.cli.acknowledgement import exit_code, verdict, watch
+from downhaul.cli.errors import ExitCode
+from downhaul.cli.options import (
+    ARRAY,
+    FLAG,
+    PERCENT,
+    FlagName,
+    common,
+    given,
+    needed_environment,
+    reason,
+    version,
+    wait,
+)
 from downhaul.cli.session import Session
 from downhaul.cli.variants import read_serve
 from downhaul.cli.words import state
@@ -26,6 +39,7 @@ from downhaul.cli.words import state
 @click.option("--rules", type=ARRAY, help="The rules, a JSON array, in place of those that are there.")
 @reason
 @version
+@wait
 @common
 def set_state(
     session: Session,
@@ -35,8 +49,9 @@ def set_state(
     otherwise: str | None,
     by: str | None,
     version: int | None,
+    wait: float | None,
     **changes: Any,
-) -> None:
+) -> ExitCode:
     """Change the state of a flag in one environment.
 
     A kill stays: only `restore` lifts it.
@@ -47,7 +62,7 @@ def set_state(
     body = given(**changes, otherwise=served)
     if not body.keys() - {"reason"}:
         raise click.UsageError("Nothing to change: give --on, --off, --serve, --otherwise or --rules.")
-    _change(session, flag, environment, body, version)
+    return _change(session, flag, environment, body, version, wait)
 
 
 @click.command("rollout")
@@ -57,6 +72,7 @@ def set_state(
 @click.option("--by", help="The attribute that decides who is in; left out: as it is now, else user.")
 @reason
 @version
+@wait
 @common
 def rollout(
     session: Session,
@@ -66,22 +82,38 @@ def rollout(
     by: str | None,
     reason: str | None,
     version: int | None,
-) -> None:
+    wait: float | None,
+) -> ExitCode:
     """Serve a flag to a share of everybody.
 
     To PERCENT of those whom no rule matches. Who has it keeps it as the share grows.
     """
-    _change(session, flag, environment, given(rollout=percent, by=by, reason=reason), version)
+    return _change(session, flag, environment, given(rollout=percent, by=by, reason=reason), version, wait)
 
 
-def _change(session: Session, flag: FlagName, environment: str, body: dict[str, Any], version: int | None) -> None:
+def _change(
+    session: Session,
+    flag: FlagName,
+    environment: str,
+    body: dict[str, Any],
+    version: int | None,
+    wait: float | None,
+) -> ExitCode:
     path = ("services", flag.service, "flags", flag.key, "environments", environment)
-    document = session.api.patch(*path, body=body, version=version)
-    session.answer(
-        document, f"{flag} in {environment}: {state(document, environment)} (revision {document['version']})."
-    )
+    query = {} if wait is None else {"wait": 0}
+    document = session.api.patch(*path, body=body, version=version, **query)
+    sentence = f"{flag} in {environment}: {state(document, environment)} (revision {document['version']})."
+    if wait is None:
+        session.answer(document, sentence)
+    elif not session.as_json:
+        session.output.show(sentence)
     if not session.as_json:
         _warn(session, flag, environment, document["environments"][environment])
+    if wait is None:
+        return ExitCode.OK
+    known = watch(session, document["acknowledgement"], wait)
+    session.answer({**document, "acknowledgement": known}, *verdict(known))
+    return exit_code(known)
 
 
 def _warn(session: Session, flag: FlagName, environment: str, document: dict[str, Any]) -> None:

@@ -1,4 +1,4 @@
-"""`downhaul kill` and `downhaul restore`: one flag or many. A kill asks nothing and waits for nobody."""
+"""`downhaul kill` and `downhaul restore`: one flag or many. A kill asks nothing."""
 
 from __future__ import annotations
 
@@ -6,8 +6,9 @@ from typing import Any
 
 import click
 
+from downhaul.cli.acknowledgement import exit_code, verdict, watch
 from downhaul.cli.errors import CliError, ExitCode
-from downhaul.cli.options import FLAG, SERVICE, FlagName, common, environment, given, reason
+from downhaul.cli.options import FLAG, SERVICE, FlagName, common, environment, given, reason, wait
 from downhaul.cli.session import Session
 from downhaul.cli.words import listed
 
@@ -24,14 +25,15 @@ _services = click.option(
 @_services
 @environment
 @reason
+@wait
 @common
-def kill(session: Session, **selection: Any) -> None:
+def kill(session: Session, **selection: Any) -> ExitCode:
     """Force flags off, whatever their rules say.
 
     Each serves its off variant from now on; many are killed at once, in one commit.
     A flag that is killed already is no error. The rules stay as they are, for `restore`.
     """
-    _switch(session, "kill", **selection)
+    return _switch(session, "kill", **selection)
 
 
 @click.command()
@@ -40,13 +42,14 @@ def kill(session: Session, **selection: Any) -> None:
 @_services
 @environment
 @click.option("--reason", required=True, help="Why it is safe again, for the log.")
+@wait
 @common
-def restore(session: Session, **selection: Any) -> None:
+def restore(session: Session, **selection: Any) -> ExitCode:
     """Lift the kill of flags.
 
     They are served again as their states and rules say.
     """
-    _switch(session, "restore", **selection)
+    return _switch(session, "restore", **selection)
 
 
 def _switch(
@@ -57,7 +60,8 @@ def _switch(
     services: tuple[str, ...],
     environment: str | None,
     reason: str | None,
-) -> None:
+    wait: float | None,
+) -> ExitCode:
     if not (flags or tags or services):
         raise click.UsageError(f"Say what to {verb}: SERVICE/FLAG, --tag or --service.")
     body = given(environment=environment, reason=reason)
@@ -66,10 +70,29 @@ def _switch(
     else:
         body |= given(flags=tuple(map(str, flags)), tags=tags, services=services)
         answer = session.api.post(verb, body=body)
-    session.answer(answer, f"{_sentence(verb, answer)}.")
+    if wait is None:
+        session.answer(answer, f"{_sentence(verb, answer)}.")
+        code = ExitCode.OK
+    else:
+        code = _watched(session, verb, answer, wait)
     if missing := answer["not_found"]:
         session.output.flush()
         raise CliError(f"not found: {listed(missing)}", ExitCode.NOT_FOUND, hint="all others were found")
+    return code
+
+
+def _watched(session: Session, verb: str, answer: dict[str, Any], wait: float) -> ExitCode:
+    """The change is made before anybody is waited for, and that is said at once."""
+    if not session.as_json:
+        session.output.show(f"{_sentence(verb, answer)}.")
+        session.output.flush()
+    try:
+        known = watch(session, answer, wait)
+    except KeyboardInterrupt:
+        session.output.note(f"Not waited for any longer. What was done stands: {_sentence(verb, answer)}.")
+        raise
+    session.answer({**answer, **known}, *verdict(known))
+    return exit_code(known)
 
 
 def _sentence(verb: str, answer: dict[str, Any]) -> str:

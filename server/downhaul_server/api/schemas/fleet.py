@@ -7,7 +7,7 @@ from typing import Any
 from marshmallow import ValidationError
 from marshmallow import fields as base
 
-from downhaul_server.api.schemas.common import Open, PageQuery, page_of
+from downhaul_server.api.schemas.common import LONGEST_WAIT_S, Open, PageQuery, page_of
 from downhaul_server.api.schemas.fields import (
     Bool,
     Choice,
@@ -15,6 +15,7 @@ from downhaul_server.api.schemas.fields import (
     Key,
     Number,
     QueryInt,
+    QueryNumber,
     Strict,
     Text,
     environment_key,
@@ -142,6 +143,17 @@ class AcknowledgementSchema(Open):
         metadata={"description": "The others, those heard of last first; 1000 at most."},
     )
     latency_ms = base.Nested(LatencySchema, required=True, allow_none=True)
+
+
+class AcknowledgementQuery(Strict):
+    """Of which change."""
+
+    revision = QueryInt(
+        1, LARGEST, required=True, metadata={"description": "Of the commit, as the answer to a kill names it."}
+    )
+    wait = QueryNumber(
+        0, LONGEST_WAIT_S, metadata={"description": "Seconds to wait until every instance has applied it."}
+    )
 
 
 WAITED = {"description": "Only there when the client has waited, with `?wait=`."}
