@@ -5,6 +5,8 @@ Nothing but a newer valid snapshot, or a valid change of the one in force, ever 
 
 from __future__ import annotations
 
+from dataclasses import replace
+from math import inf
 from time import monotonic, time
 from typing import TYPE_CHECKING, Any
 
@@ -23,6 +25,10 @@ _MOST_CHANGES = 64
 
 class OlderError(SnapshotError):
     """A snapshot that is older than the one in force, within an epoch."""
+
+
+class SucceededError(SnapshotError):
+    """A snapshot of an epoch before the one in force: whoever sent it has not heard of what operators have decided."""
 
 
 class Adoption:
@@ -89,6 +95,11 @@ class Adoption:
         if self._keep_at is not None and monotonic() >= self._keep_at:
             self.keep()
 
+    @property
+    def keep_in(self) -> float:
+        """Seconds until that is due."""
+        return inf if self._keep_at is None else self._keep_at - monotonic()
+
     def keep(self) -> None:
         """Write the copy on disk, if what is in force is not in it."""
         if self._keep_at is None or self._cache is None or self.current is None:
@@ -126,10 +137,14 @@ class Adoption:
 
 def _light(snapshot: Snapshot) -> Snapshot:
     """Without what only a copy on disk is made from."""
-    return Snapshot(snapshot.epoch, snapshot.revision, snapshot.service, snapshot.environment, snapshot.ruleset, b"")
+    return replace(snapshot, body=b"", changes=())
 
 
 def _check_order(snapshot: Snapshot, current: Snapshot) -> None:
+    if snapshot.epoch in current.succeeds:
+        raise SucceededError(
+            f"the service offers epoch {snapshot.epoch}; {current.epoch}, which succeeds it, is in force"
+        )
     if snapshot.epoch != current.epoch:  # a restore or a failover: the operators of the service have let it through
         log.warning("the service has a new epoch %s at revision %d", snapshot.epoch, snapshot.revision)
     elif snapshot.revision < current.revision:

@@ -191,6 +191,7 @@ class Client:
     def after_fork_in_child(self) -> None:
         """Called by `forks`: the child has an identity, counters and a live thread of its own."""
         old = self._worker
+        old.stopping = True  # where it is a greenlet it lives on in the child
         old.abandon()
         self._identity = self._identity.in_child(old.settings)
         self._counters.restart()

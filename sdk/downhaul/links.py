@@ -3,45 +3,55 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from typing import Protocol
 
 from downhaul.settings import Settings
 from downhaul.snapshot import MAX_BYTES
 from downhaul.sockets import Limits
 from downhaul.transport import Transport
+from downhaul.waiting import Bell
 
 #: A stream has a heartbeat every 5 s. After two and a half of them without any it is dead.
 DEAD_S = 12.5
 _SILENCE_S = 5.0
-_SIDE_SLICE_S = 0.02
-#: When nothing more has come for so long, what came has been applied, and the report of that is due.
-_STREAM_FIRST_S = 0.0005
 
 
 class InterruptedByStreamError(Exception):
     """Something has come on the stream: it is read first, whatever else was being waited for."""
 
 
-class Links:
-    """Made with one key. `look` is called in every wait, and may raise to end it; `work` in those for the stream."""
+class Duties(Protocol):
+    """What the thread does in its waits."""
 
-    def __init__(self, settings: Settings, key: str, look: Callable[[], None], work: Callable[[], None]) -> None:
+    bell: Bell
+
+    def look(self) -> None:
+        """What is done in every wait. What it raises ends it."""
+        ...
+
+    def look_in(self) -> float:
+        """Seconds until that is to be done."""
+        ...
+
+    def work(self) -> None:
+        """What is done in waits for the stream alone, because it waits itself."""
+        ...
+
+    def work_in(self) -> float:
+        """Seconds until there is such work."""
+        ...
+
+
+class Links:
+    """Made with one key."""
+
+    def __init__(self, settings: Settings, key: str, duties: Duties) -> None:
         self.key = key
-        self._look = look
-        self._work = work
         total = settings.timeout
-        self.side = Transport(
-            settings.url,
-            key,
-            Limits(silence=min(_SILENCE_S, total), total=total, slice=_SIDE_SLICE_S, first=_SIDE_SLICE_S),
-            self._aside,
-        )
-        self.stream = Transport(
-            settings.url,
-            key,
-            Limits(silence=DEAD_S, total=math.inf, body=MAX_BYTES, first=_STREAM_FIRST_S),
-            self._between_events,
-        )
+        stream = Limits(silence=DEAD_S, total=math.inf, body=MAX_BYTES)
+        self.stream = Transport(settings.url, key, stream, _Between(duties))
+        side = Limits(silence=min(_SILENCE_S, total), total=total, body=MAX_BYTES)
+        self.side = Transport(settings.url, key, side, _Aside(duties, self.stream))
 
     def close(self) -> None:
         """Hang up."""
@@ -53,11 +63,38 @@ class Links:
         self.side.abandon()
         self.stream.abandon()
 
-    def _between_events(self) -> None:
-        self._look()
-        self._work()
 
-    def _aside(self) -> None:
-        self._look()
-        if self.stream.heard():
+class _Between:
+    """What is done while the stream is waited for."""
+
+    def __init__(self, duties: Duties) -> None:
+        self._duties = duties
+
+    def look(self) -> None:
+        self._duties.look()
+        self._duties.work()
+
+    def pause(self) -> float:
+        return min(self._duties.look_in(), self._duties.work_in())
+
+    def descriptors(self) -> list[int]:
+        return [self._duties.bell.fileno()]
+
+
+class _Aside:
+    """What is done while something else is waited for: nothing that waits itself, and the stream goes first."""
+
+    def __init__(self, duties: Duties, stream: Transport) -> None:
+        self._duties = duties
+        self._stream = stream
+
+    def look(self) -> None:
+        self._duties.look()
+        if self._stream.heard():
             raise InterruptedByStreamError
+
+    def pause(self) -> float:
+        return self._duties.look_in()
+
+    def descriptors(self) -> list[int]:
+        return [self._duties.bell.fileno(), *self._stream.descriptors()]

@@ -63,6 +63,11 @@ class Stream:
         if monotonic() - self._last > DEAD_S:
             raise LinkError(f"no event came on the stream for {DEAD_S:g} s", "silent")
 
+    @property
+    def dead_in(self) -> float:
+        """Seconds until that is too long."""
+        return self._last + DEAD_S - monotonic()
+
     def _take(self, event: Event) -> None:
         if event.retry is not None:
             self._retry_s = event.retry / 1000

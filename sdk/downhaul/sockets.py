@@ -1,9 +1,9 @@
 """Sockets that keep a promise of time: no request outlasts its deadline, whatever the other side does.
 
 A timeout of `requests` or `urllib3` bounds one receive, so a server that drips a byte a second holds a client for ever.
-Here every wait, of connecting, of the TLS handshake and of each send and receive, is given what is left of the
-request's time, in slices, and between the slices the one thread does its other work. (Name resolution is the
-exception: the operating system offers no way to bound it. Its own limit applies.)
+Here no socket ever blocks: every wait, of connecting, of the TLS handshake and of each send and receive, is one of
+`Patience`, which knows what is left of the request's time, and lets the one thread do its other work in between. (Name
+resolution is the exception: the operating system offers no way to bound it. Its own limit applies.)
 """
 
 from __future__ import annotations
@@ -12,11 +12,11 @@ import errno
 import os
 import socket
 import ssl
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from contextlib import suppress
 from dataclasses import dataclass
 from time import monotonic
-from typing import Any, ClassVar, TypeVar
+from typing import Any, ClassVar, Protocol, TypeVar
 from weakref import WeakSet
 
 from urllib3.connection import HTTPConnection, HTTPSConnection
@@ -24,6 +24,8 @@ from urllib3.connectionpool import HTTPConnectionPool, HTTPSConnectionPool
 from urllib3.exceptions import ConnectTimeoutError, NameResolutionError, NewConnectionError
 from urllib3.util.ssl_ import create_urllib3_context
 from urllib3.util.wait import wait_for_read, wait_for_write
+
+from downhaul.waiting import wait_for
 
 Result = TypeVar("Result")
 
@@ -34,31 +36,47 @@ class OutOfTimeError(TimeoutError):
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """Seconds to connect, of silence, and for a whole request; bytes of a whole answer.
-
-    `slice`: seconds after which a wait is left for a moment to look after other things; `first` for the first time.
-    """
+    """Seconds to connect, of silence, and for a whole request; bytes of a whole answer."""
 
     connect: float = 3.05
     silence: float = 5.0
     total: float = 10.0
     body: int = 32 << 20
-    slice: float = 0.2
-    first: float = 0.2
+
+
+class Watch(Protocol):
+    """What the thread does besides, while a request waits."""
+
+    def look(self) -> None:
+        """Do what is due. What it raises ends the request."""
+        ...
+
+    def pause(self) -> float:
+        """Seconds until there is something to do."""
+        ...
+
+    def descriptors(self) -> Iterable[int]:
+        """What brings something to do before, when it can be read."""
+        ...
 
 
 class Patience:
     """How long the request under way may still take, and what to do while it waits."""
 
-    def __init__(self, limits: Limits, idle: Callable[[], None]) -> None:
+    def __init__(self, limits: Limits, watch: Watch) -> None:
         self.limits = limits
-        self._idle = idle
+        self._watch = watch
         self._end = 0.0
+        self._total = 0.0
         self._sockets: WeakSet[socket.socket] = WeakSet()
 
-    def watch(self, made: socket.socket) -> None:
+    def made(self, connected: socket.socket) -> None:
         """A socket of ours from now on."""
-        self._sockets.add(made)
+        self._sockets.add(connected)
+
+    def descriptors(self) -> list[int]:
+        """Those of the sockets that are open."""
+        return [found for each in list(self._sockets) if (found := each.fileno()) >= 0]
 
     def heard(self) -> bool:
         """Whether something has come on one of the sockets that nobody has read yet."""
@@ -72,23 +90,34 @@ class Patience:
 
     def begin(self, total: float | None = None) -> None:
         """A request begins; it may take `total` seconds, or what the limits say."""
-        self._end = monotonic() + (self.limits.total if total is None else total)
+        self._total = self.limits.total if total is None else total
+        self._end = monotonic() + self._total
 
-    def wait(self, limit: float, doing: str, attempt: Callable[[float], Result]) -> Result:
-        """Call `attempt(seconds)` until it does not time out. OutOfTimeError after `limit` or the deadline."""
+    def wait(self, waiting: socket.socket, limit: float, doing: str, attempt: Callable[[], Result]) -> Result:
+        """Call `attempt()` until it does not want to wait. OutOfTimeError after `limit` seconds or the deadline."""
         limit_end = monotonic() + limit
-        part = self.limits.first
         while True:
-            now = monotonic()
-            if now >= self._end:
-                raise OutOfTimeError(f"not finished within {self.limits.total:g} s")
-            if now >= limit_end:
-                raise OutOfTimeError(f"{doing} took longer than {limit:g} s")
             try:
-                return attempt(min(part, self._end - now, limit_end - now))
-            except TimeoutError:
-                part = self.limits.slice
-                self._idle()
+                return attempt()
+            except (BlockingIOError, ssl.SSLWantReadError):
+                reading, writing = [waiting.fileno()], []
+            except (_WantWriteError, ssl.SSLWantWriteError):
+                reading, writing = [], [waiting.fileno()]
+            self._check(limit, limit_end, doing)
+            self._watch.look()
+            pause = min(self._end, limit_end) - monotonic()
+            wait_for((*reading, *self._watch.descriptors()), min(pause, self._watch.pause()), writing=writing)
+
+    def _check(self, limit: float, limit_end: float, doing: str) -> None:
+        now = monotonic()
+        if now >= self._end:
+            raise OutOfTimeError(f"not finished within {self._total:g} s")
+        if now >= limit_end:
+            raise OutOfTimeError(f"{doing} took longer than {limit:g} s")
+
+
+class _WantWriteError(Exception):
+    """A plain socket has no room."""
 
 
 class _Patient(socket.socket):
@@ -97,23 +126,33 @@ class _Patient(socket.socket):
     patience: ClassVar[Patience]
 
     def recv_into(self, *args: Any) -> int:
-        def attempt(seconds: float) -> int:
-            self.settimeout(seconds)
+        def attempt() -> int:
+            self._never_block()
             return super(_Patient, self).recv_into(*args)
 
-        return self.patience.wait(self.patience.limits.silence, "waiting for an answer", attempt)
+        return self.patience.wait(self, self.patience.limits.silence, "waiting for an answer", attempt)
 
-    def send(self, *args: Any) -> int:
-        def attempt(seconds: float) -> int:
-            self.settimeout(seconds)
-            return super(_Patient, self).send(*args)
+    def send(self, data: Any, *args: Any) -> int:
+        def attempt() -> int:
+            self._never_block()
+            try:
+                sent = super(_Patient, self).send(data, *args)
+            except BlockingIOError:
+                raise _WantWriteError from None
+            if not sent and len(data):  # how TLS sockets say so that gevent has patched
+                raise _WantWriteError
+            return sent
 
-        return self.patience.wait(self.patience.limits.silence, "sending the request", attempt)
+        return self.patience.wait(self, self.patience.limits.silence, "sending the request", attempt)
 
     def sendall(self, data: Any, flags: int = 0) -> None:
         rest = memoryview(data).cast("B")
         while rest:
             rest = rest[self.send(rest, flags) :]
+
+    def _never_block(self) -> None:
+        if self.gettimeout() != 0.0:  # urllib3 sets it
+            self.settimeout(0.0)
 
 
 class _PlainSocket(_Patient):
@@ -121,27 +160,27 @@ class _PlainSocket(_Patient):
         self.setblocking(False)
         code = self.connect_ex(address)
         if code in (errno.EINPROGRESS, errno.EWOULDBLOCK):
-            self.patience.wait(self.patience.limits.connect, "connecting", self._wait_until_connected)
+            self.patience.wait(self, self.patience.limits.connect, "connecting", self._check_connected)
             code = self.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR)
         if code:
             raise OSError(code, os.strerror(code))
-        self.patience.watch(self)
-        self.settimeout(self.patience.limits.slice)  # TLS refuses to shake hands over a socket that does not wait
+        self.patience.made(self)
+        self.settimeout(self.patience.limits.silence)  # TLS refuses to shake hands over a socket that does not wait
 
-    def _wait_until_connected(self, seconds: float) -> None:
-        if not wait_for_write(self, seconds):
-            raise TimeoutError
+    def _check_connected(self) -> None:
+        if not wait_for_write(self, 0):
+            raise _WantWriteError
 
 
 class _TLSSocket(_Patient, ssl.SSLSocket):
     def do_handshake(self, *args: Any) -> None:  # without arguments, where gevent has patched it
-        self.patience.watch(self)
+        self.patience.made(self)
 
-        def attempt(seconds: float) -> None:
-            self.settimeout(seconds)
+        def attempt() -> None:
+            self._never_block()
             super(_TLSSocket, self).do_handshake(*args)
 
-        self.patience.wait(self.patience.limits.connect, "the TLS handshake", attempt)
+        self.patience.wait(self, self.patience.limits.connect, "the TLS handshake", attempt)
 
 
 @dataclass(frozen=True, slots=True)

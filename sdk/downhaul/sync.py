@@ -21,6 +21,7 @@ from downhaul.report import Reporter
 from downhaul.settings import SettingsError, read_key
 from downhaul.snapshot import SnapshotCache, SnapshotError
 from downhaul.transport import LinkError
+from downhaul.waiting import Bell, wait_for
 
 if TYPE_CHECKING:
     from downhaul.worker import Worker
@@ -57,6 +58,9 @@ class Sync:
         self._poll_at = _PATIENCE_WITH_STREAM_S + monotonic() if self._settings.stream else 0.0
         self._short_streams = 0
         self._last_word = False
+        self._abandoned = False
+        self.bell = Bell()
+        worker.wake, worker.abandon = self.bell.ring, self._abandon
 
     def run(self) -> None:
         """Until the worker is told to stop."""
@@ -69,6 +73,7 @@ class Sync:
         finally:
             if self._links is not None:
                 self._links.close()
+            self.bell.close()
 
     def _begin(self) -> None:
         found = self._worker.found
@@ -77,21 +82,21 @@ class Sync:
 
     def _turn(self) -> None:
         try:
-            self._look()
+            self.look()
             if not self._settings.complete:
                 self._rest(backoff.CAP_S)
             elif monotonic() >= self._stream_at:
                 self._follow()
             else:
-                self._work()
-                self._rest(min(self._stream_at, self._poll_at) - monotonic())
+                self.work()
+                self._rest(min(self._stream_at - monotonic(), self.work_in()))
         except StoppedError:
             raise
         except Exception as error:  # noqa: BLE001 -- a fault of ours must not end the thread that hears of a kill
             self._health.ill(f"a fault in the sync thread: {error!r}", "fault")
             self._once.warn(f"fault {type(error).__name__}", "a fault in the sync thread", trace=error)
             self._stream_at = max(self._stream_at, monotonic() + backoff.CAP_S)
-            self._worker.wake.wait(backoff.after_failure(self._health.failures, self._settings.poll_interval))
+            self._rest(backoff.after_failure(self._health.failures, self._settings.poll_interval))
 
     # The stream.
 
@@ -155,7 +160,7 @@ class Sync:
 
     # What is done beside it.
 
-    def _work(self) -> None:
+    def work(self) -> None:
         """Poll, report and write what is due. Also between two events of the stream, which interrupts it."""
         if self._stream is not None:
             self._stream.check()
@@ -167,6 +172,15 @@ class Sync:
         except InterruptedByStreamError:
             return
         self._adoption.keep_if_due()
+
+    def work_in(self) -> float:
+        """Seconds until there is any of that to do."""
+        due_in = self._poll_at - monotonic()
+        if self._links is not None:
+            due_in = min(due_in, self._reporter.due_in)
+        if self._stream is not None:
+            due_in = min(due_in, self._stream.dead_in)
+        return max(0.0, min(due_in, self._adoption.keep_in))
 
     def _poll(self) -> None:
         self._poll_at = monotonic() + backoff.regular(self._settings.poll_interval)
@@ -184,6 +198,8 @@ class Sync:
         except LinkError as error:
             self._poll_at = monotonic() + self._failed(error)
         except (SnapshotError, SettingsError) as error:
+            if self._links is not None:
+                self._links.side.close()  # behind the same address another server may know better
             self._poll_at = monotonic() + self._failed(LinkError(str(error), type(error).__name__))
         else:
             self._polled(polled.age_s)
@@ -226,6 +242,8 @@ class Sync:
 
     def _leave(self) -> None:
         """A last word, if somebody listens and it is quickly said."""
+        if self._abandoned:
+            return
         self._adoption.keep()
         if self._links is None or not self._reporter.answered:
             return
@@ -254,18 +272,24 @@ class Sync:
         key = read_key(settings)
         if self._links is not None:
             self._links.close()
-        links = self._links = Links(settings, key, self._look, self._work)
-        self._worker.abandon = links.abandon
+        links = self._links = Links(settings, key, self)
         if settings.cache_dir:
             self._adoption.use_cache(SnapshotCache(settings.cache_dir, settings.url, settings.service, key))
         return links
 
-    def _rest(self, seconds: float) -> None:
-        longest = LOOK_EVERY_S if self._settings.overrides else _REST_S
-        self._worker.wake.wait(min(max(0.0, min(seconds, self._reporter.due_in)), longest))
+    def _abandon(self) -> None:
+        """In a forked child, where this thread does not run, or, as a greenlet, must not: leave all to the parent."""
+        self._abandoned = True
+        self.bell.close()
+        if self._links is not None:
+            self._links.abandon()
 
-    def _look(self) -> None:
+    def _rest(self, seconds: float) -> None:
+        wait_for((self.bell.fileno(),), min(seconds, self.look_in()))
+
+    def look(self) -> None:
         """What the thread does in every wait of any kind. Raises to end it."""
+        self.bell.hush()
         if self._last_word:
             return
         if self._worker.stopping:
@@ -274,6 +298,10 @@ class Sync:
         if self._settings.overrides and monotonic() >= self._next_look:
             self._next_look = monotonic() + LOOK_EVERY_S
             self._look_at_file()
+
+    def look_in(self) -> float:
+        """Seconds until that is to be done again, if nobody rings before."""
+        return min(_REST_S, max(0.0, self._next_look - monotonic()) if self._settings.overrides else _REST_S)
 
     def _look_at_file(self) -> None:
         try:

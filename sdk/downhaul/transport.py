@@ -9,7 +9,7 @@ import json
 import re
 import socket
 import ssl
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
@@ -23,7 +23,7 @@ import urllib3
 from requests.adapters import HTTPAdapter
 
 from downhaul import __version__
-from downhaul.sockets import Limits, OutOfTimeError, Patience, Pools, patient_pools
+from downhaul.sockets import Limits, OutOfTimeError, Patience, Pools, Watch, patient_pools
 
 _REDIRECTS = (301, 302, 303, 307, 308)
 _MAX_REDIRECTS = 3
@@ -78,12 +78,12 @@ class Polled(NamedTuple):
 class Transport:
     """One connection to the service, kept open between requests. For one thread."""
 
-    def __init__(self, url: str, key: str, limits: Limits, idle: Callable[[], None]) -> None:
-        """`idle` is called every fraction of a second while a request waits; what it raises ends the request."""
+    def __init__(self, url: str, key: str, limits: Limits, watch: Watch) -> None:
+        """`watch`: what is done while a request waits."""
         self._url = url
         self._key = key
         self._limits = limits
-        self._patience = Patience(limits, idle)
+        self._patience = Patience(limits, watch)
         self._session = _session(key, patient_pools(self._patience))
 
     def snapshot(self, service: str, etag: str | None) -> Polled:
@@ -95,7 +95,9 @@ class Transport:
                 return Polled(None, age_s)
             self._check(response, "application/json")
             named = _ETAG.fullmatch(response.headers.get("ETag", ""))
-            return Polled(_limited(response.iter_content(_CHUNK), self._limits.body), age_s, named[1] if named else None)
+            return Polled(
+                _limited(response.iter_content(_CHUNK), self._limits.body), age_s, named[1] if named else None
+            )
 
     def report(self, document: Mapping[str, Any], total_s: float | None = None) -> dict[str, Any]:
         """Tell the service of this process, within `total_s` if that is given; its answer. Raises LinkError."""
@@ -134,6 +136,10 @@ class Transport:
     def heard(self) -> bool:
         """Whether something has come that nobody has read yet."""
         return self._patience.heard()
+
+    def descriptors(self) -> list[int]:
+        """The connections, for whoever waits for something to come on them."""
+        return self._patience.descriptors()
 
     def abandon(self) -> None:
         """In a forked child: let go of the parent's connections, without a word to the other side."""

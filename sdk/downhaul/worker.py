@@ -72,7 +72,8 @@ class Worker:
             self.ready.set()
         self.started = False
         self.stopping = False
-        self.wake = Event()
+        #: Ends a wait of the thread.
+        self.wake: Callable[[], None] = _nothing
         self._host = host
         self._thread = Thread(target=self._run, name="downhaul-sync", daemon=True)
 
@@ -89,7 +90,7 @@ class Worker:
     def stop(self) -> None:
         """Ask the thread to end. It does so within a fraction of a second, unless it resolves a host name."""
         self.stopping = True
-        self.wake.set()
+        self.wake()
         self.ready.set()
 
     def join(self, timeout: float) -> None:
@@ -116,4 +117,4 @@ class Worker:
 
 
 def _nothing() -> None:
-    """There are no connections."""
+    """There is no thread yet."""
