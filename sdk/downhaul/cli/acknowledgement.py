@@ -35,6 +35,7 @@ def watch(session: Session, document: Document, wait: float) -> Document:
             left = deadline - time.monotonic()
             if known["confirmed"] or left <= 0:
                 return known
+            look_again = time.monotonic() + min(left, LOOK_EVERY_S)
             try:
                 known = session.api.get(
                     "acknowledgement", revision=known["revision"], wait=f"{min(left, LOOK_EVERY_S):.3f}"
@@ -44,6 +45,8 @@ def watch(session: Session, document: Document, wait: float) -> Document:
                     raise
                 session.output.note(f"The change is made, but how far it has come cannot be asked: {error}")
                 return {**known, "confirmed": False}
+            if not known["confirmed"]:  # a service with too many who wait answers at once
+                time.sleep(max(0.0, look_again - time.monotonic()))
 
 
 def verdict(document: Document) -> list[Text | Listed]:
