@@ -44,27 +44,28 @@ class Parser:
 
     def feed(self, chunk: bytes) -> list[Event]:
         """The events that end in this chunk. Raises EventTooLargeError."""
-        self._size += len(chunk)
-        found = [event for line in self._lines(chunk) if (event := self._take(line))]
-        if self._size > self._limit:
-            raise EventTooLargeError(f"an event is larger than {self._limit} bytes")
-        return found
+        return [event for line in self._lines(chunk) if (event := self._take(line))]
 
     def _lines(self, chunk: bytes) -> Iterator[bytes]:
-        if self._after_cr and chunk.startswith(b"\n"):
-            chunk = chunk[1:]
-            self._after_cr = False
+        if self._after_cr and chunk:
+            self._after_cr, chunk = False, chunk.removeprefix(b"\n")
         if not chunk:
             return
         *whole, last = _LINE_END.split(chunk)
         self._after_cr = chunk.endswith(b"\r")
         for piece in whole:
-            line = b"".join((*self._rest, piece))
+            self._add(piece)
+            line = b"".join(self._rest)
             self._rest.clear()
             yield line
-        if last:
-            self._rest.append(last)
-        self._size = sum(map(len, (*self._rest, *self._data)))
+        self._add(last)
+
+    def _add(self, piece: bytes) -> None:
+        self._size += len(piece)
+        if self._size > self._limit:
+            raise EventTooLargeError(f"an event is larger than {self._limit} bytes")
+        if piece:
+            self._rest.append(piece)
 
     def _take(self, line: bytes) -> Event | None:
         if self._first:
@@ -90,4 +91,4 @@ class Parser:
         return event if said else None
 
     def _clear(self) -> None:
-        self._type, self._data, self._id, self._retry = "message", [], None, None
+        self._type, self._data, self._id, self._retry, self._size = "message", [], None, None, 0
