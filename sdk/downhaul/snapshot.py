@@ -52,6 +52,8 @@ class Snapshot:
     ruleset: Ruleset = field(repr=False)
     body: bytes = field(repr=False)
     changes: tuple[Mapping[str, Any], ...] = field(default=(), repr=False)
+    succeeds: frozenset[str] = frozenset()
+    """Epochs before this one, by a decision of the service's operators."""
 
     @property
     def etag(self) -> str:
@@ -94,9 +96,8 @@ def read_snapshot(body: bytes, service: str, environment: str | None = None, pla
         ruleset = decode_ruleset({"flags": flags, "segments": segments})
     except (ValueError, RecursionError) as error:  # a DecodeError is a ValueError
         raise SnapshotError(f"the snapshot cannot be decoded: {error}") from None
-    return Snapshot(
-        envelope["epoch"], envelope["revision"], envelope["service"], envelope["environment"], ruleset, body
-    )
+    place_and_owner = (envelope[name] for name in ("epoch", "revision", "service", "environment"))
+    return Snapshot(*place_and_owner, ruleset, body, succeeds=_succeeds(envelope))
 
 
 def change_snapshot(data: bytes, current: Snapshot, place: str | None = None) -> Snapshot:
@@ -126,6 +127,13 @@ def expect_place(document: Mapping[str, Any], place: str | None, what: str = "sn
     """Raises SnapshotError unless the document is of the epoch and revision that came with it."""
     if place is not None:
         _expect("epoch and revision", f"{document['epoch']}:{document['revision']}", place, what)
+
+
+def _succeeds(envelope: Mapping[str, Any]) -> frozenset[str]:
+    epochs = envelope.get("succeeds", [])
+    if not isinstance(epochs, list) or not all(isinstance(each, str) for each in epochs):
+        raise SnapshotError("the snapshot's succeeds is not a list of epochs")
+    return frozenset(epochs)
 
 
 def _patch(target: dict[str, Any], changed: Mapping[str, Any]) -> None:

@@ -1,4 +1,4 @@
-"""The epoch and revision of a payload are named twice: one wrong digit would make a process deaf to what comes after."""
+"""Epoch and revision of a payload are named twice: one wrong digit would make a process deaf to what comes after."""
 
 from __future__ import annotations
 
@@ -59,3 +59,29 @@ def test_a_revision_that_was_changed_on_the_way_is_not_taken(service: FakeServic
     service.publish(3, OFF)
     service.behaviour = serve_well
     wait_until(lambda: client.enabled("new-checkout") is False, "a kill is heard afterwards")
+
+
+def test_nobody_goes_back_to_an_epoch_that_operators_have_given_up(service: FakeService, connect: Connect) -> None:
+    client = connect(stream=False)
+    assert client.wait_ready()
+    service.publish(1, OFF, epoch="e2", succeeds=["e1"])
+    wait_until(lambda: client.status().epoch == "e2", "the decision is heard of")
+    service.publish(7, ON)
+    wait_until(lambda: "e1; e2, which succeeds it" in str(client.status().last_error), "an old server is not believed")
+    assert client.enabled("new-checkout") is False
+    assert client.status().state == "stale"
+    service.publish(1, ON, epoch="e3", succeeds=["e2", "e1"])
+    wait_until(lambda: client.status().epoch == "e3" and client.enabled("new-checkout"), "the next decision counts")
+
+
+def test_an_epoch_that_nobody_has_decided_about_is_taken_as_it_comes(service: FakeService, connect: Connect) -> None:
+    client = connect(stream=False)
+    for epoch in ("e1", "e2", "e1"):
+        service.publish(1, ON, epoch=epoch)
+        wait_until(lambda epoch=epoch: client.status().epoch == epoch, "it is taken")
+
+
+@pytest.mark.parametrize("succeeds", ["e1", [1], {"e1": 1}, None])
+def test_epochs_that_are_none_are_refused(succeeds: Any) -> None:
+    with pytest.raises(SnapshotError, match="succeeds"):
+        read_snapshot(encoded(1, ON, epoch="e2", succeeds=succeeds), SERVICE)

@@ -58,6 +58,7 @@ def test_what_the_servers_remember_is_written_into_the_empty_redis(
     assert served.view.revision == 4
     assert everything(served) == {document.address: document.body for document in checkpoint}
     assert served.view.version(FLAG) == 2, "versions stand, so nobody's ETag breaks"
+    assert served.view.succeeds == (checkpoint.epoch,)
     assert served.view.touched("checkout", "production") == 2
     (entry,) = served.log()
     assert (entry.action, entry.actor["name"], entry.reason) == ("store.recover", "grace", "the disk died")
@@ -65,6 +66,22 @@ def test_what_the_servers_remember_is_written_into_the_empty_redis(
     assert served.commit(change(FLAG, {"on": False})).revision == 5
     assert served.verify_log() == []
     assert everything(open_store(real)) == everything(served)
+
+
+def test_who_was_succeeded_before_is_not_forgotten(
+    real: RealRedis, served: Store, data_dir: Path, open_store: Any
+) -> None:
+    epochs: list[str] = []
+    for number in range(2):
+        (folder := data_dir / str(number)).mkdir()
+        checkpoint = checkpoint_of(served, folder)
+        epochs.insert(0, checkpoint.epoch)
+        lose_everything(real, served)
+        recovered = from_checkpoint(real.connections(), checkpoint, actor="grace", reason="the disk died")
+        wait_until(lambda: served.view.epoch == recovered.epoch, "the running server has taken it over")  # noqa: B023
+        wait_until(lambda: served.health()["state"] == "following", "it follows")
+        served.commit(change("flag/checkout/another", {"round": number}))
+        assert served.view.succeeds == tuple(epochs)
 
 
 def test_what_redis_holds_is_kept_under_a_new_epoch(

@@ -29,6 +29,8 @@ class Snapshot:
     revision: int
     """Of the last commit that affects this service in this environment."""
     content: Content
+    succeeds: tuple[str, ...] = ()
+    """Epochs before this one: whoever has been in this one must not follow a server back that does not know it yet."""
 
     @cached_property
     def position(self) -> str:
@@ -55,6 +57,8 @@ class Snapshot:
             "flags": flags,
             "segments": segments,
         }
+        if self.succeeds:
+            envelope["succeeds"] = self.succeeds
         return json.dumps(envelope, separators=(",", ":"), allow_nan=False).encode("ascii")
 
     @cached_property
@@ -114,5 +118,5 @@ def _compared(kept: _Kept, view: View) -> _Kept | None:
 def _made(view: View, service: str, environment: str, before: _Kept | None) -> _Kept:
     content = gather(view, service, environment, before=before.snapshot.content if before else None)
     revision = revision_of(view, content.services, environment)
-    snapshot = Snapshot(service, environment, view.epoch, revision, content)
+    snapshot = Snapshot(service, environment, view.epoch, revision, content, view.succeeds)
     return _Kept(snapshot, (view.epoch, view.revision))

@@ -101,7 +101,8 @@ class Checkpoint:
 
 def _parts(view: View) -> Iterator[str]:
     saved_at = datetime.now(UTC).isoformat(timespec="milliseconds")
-    head = {"schema": SCHEMA, "epoch": view.epoch, "revision": view.revision, "chain": view.chain, "saved_at": saved_at}
+    place = {"epoch": view.epoch, "succeeds": list(view.succeeds), "revision": view.revision, "chain": view.chain}
+    head = {"schema": SCHEMA, **place, "saved_at": saved_at}
     yield encode(head)[:-1] + f',"touched":{encode(dict(view.touches))},"documents":{{'
     for number, document in enumerate(view):
         if number % DOCUMENTS_A_TURN == 0:
@@ -138,6 +139,7 @@ def _view(found: dict[str, Any], freshness: Freshness) -> View:
         chain=found["chain"],
         touched=found["touched"],
         freshness=freshness,
+        succeeds=tuple(found.get("succeeds", ())),  # an older release did not write it
     )
 
 

@@ -67,6 +67,7 @@ def _view(
             chain=found["chain"],
             touched={field.decode(): int(revision) for field, revision in touched.items()},
             freshness=freshness,
+            succeeds=tuple(found.get("succeeds", "").split()),
         )
     except (KeyError, ValueError) as error:
         raise StoreDiverged(f"Redis holds a damaged store: {error!r}") from error

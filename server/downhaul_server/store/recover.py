@@ -52,7 +52,7 @@ def from_checkpoint(connections: Connections, checkpoint: View, *, actor: str, r
             touched=checkpoint.touches,
             revision=checkpoint.revision + 1,
             chain=checkpoint.chain,
-            succeeds=(checkpoint.epoch,),
+            succeeds=(checkpoint.epoch, *checkpoint.succeeds)[:MOST_SUCCEEDED],
         )
         if answer[0] == "exists":
             raise RecoverRefused(

@@ -72,7 +72,7 @@ class _Group:
 class View:
     """Everything at one revision. A newer revision is a new View; this one never changes."""
 
-    __slots__ = ("_freshness", "_groups", "_touched", "chain", "epoch", "revision")
+    __slots__ = ("_freshness", "_groups", "_touched", "chain", "epoch", "revision", "succeeds")
 
     def __init__(
         self,
@@ -82,9 +82,12 @@ class View:
         groups: Mapping[str, _Group],
         touched: Mapping[str, int],
         freshness: Freshness,
+        succeeds: tuple[str, ...] = (),
     ) -> None:
         self.epoch = epoch
         """Random id of the store's life."""
+        self.succeeds = succeeds
+        """Epochs that this one follows by an operator's decision, newest first."""
         self.revision = revision
         self.chain = chain
         """Hash of the log entry of this revision."""
@@ -102,13 +105,14 @@ class View:
         chain: str,
         touched: Mapping[str, int],
         freshness: Freshness,
+        succeeds: tuple[str, ...] = (),
     ) -> View:
         """A view of these documents; `touched` is as it lies in Redis (`service@environment` -> revision)."""
         groups: defaultdict[str, dict[str, Document]] = defaultdict(dict)
         for document in documents:
             groups[_parent(document.address)][document.address] = document
         named = {parent: _Group(members) for parent, members in groups.items()}
-        return cls(epoch, revision, chain, named, dict(touched), freshness)
+        return cls(epoch, revision, chain, named, dict(touched), freshness, succeeds)
 
     def get(self, address: str) -> Document | None:
         """The document at `address`, e.g. `flag/checkout/new-checkout`."""
@@ -169,7 +173,8 @@ class View:
             document = None if change.after is None else Document(change.address, entry.revision, change.after)
             changed[_parent(change.address)][change.address] = document
         touched = dict(self._touched) | {touch_field(*touch): entry.revision for touch in entry.touches}
-        return View(self.epoch, entry.revision, entry.chain, self._with(changed), touched, self._freshness)
+        groups = self._with(changed)
+        return View(self.epoch, entry.revision, entry.chain, groups, touched, self._freshness, self.succeeds)
 
     def undo(self, revision: int, chain: str, before: Mapping[str, Document | None]) -> View:
         """The view at an earlier revision, of which these documents are known (None: absent); see `rewind`.
@@ -180,7 +185,7 @@ class View:
         for address, document in before.items():
             changed[_parent(address)][address] = document
         touched = {field: min(touch, revision) for field, touch in self._touched.items()}
-        return View(self.epoch, revision, chain, self._with(changed), touched, self._freshness)
+        return View(self.epoch, revision, chain, self._with(changed), touched, self._freshness, self.succeeds)
 
     def _with(self, changed: Mapping[str, Mapping[str, Document | None]]) -> dict[str, _Group]:
         groups = dict(self._groups)
