@@ -19,7 +19,6 @@ from pathlib import Path
 from typing import Any
 
 import requests
-from downhaul.settings import Settings
 from faults.history import History, read_life
 from faults.recording import Biography, Observation, Position, read_observations
 from support.proxy import Proxy
@@ -38,7 +37,6 @@ FLAGS: Mapping[str, tuple[str, ...]] = {
 POLL_INTERVAL_S = 0.3
 TIMEOUT_S = 2.0
 STARTED_S = 30.0
-REPORTS = "stream" in Settings._fields
 HERE = Path(__file__).parent
 
 
@@ -229,8 +227,6 @@ class Cluster:
 
     def wait_until_known(self) -> None:
         """Until the fleet knows of every instance that runs, at every worker of every node."""
-        if not REPORTS:
-            return
         for instance in self.instances:
             if instance.process is not None and not instance.known_at:
                 wait_until(lambda each=instance: self._knows(each), f"the fleet knows of {instance.name}", STARTED_S)
