@@ -66,7 +66,7 @@ class Client:
         self._layers = Layers()
         self._listeners: list[Listener] = []
         self._status_listeners: list[StatusListener] = []
-        self._told: tuple[str, str] | None = None
+        self._told = ("starting", "none")
         self._once = Once()
         self._closed = False
         self._problems = ""
@@ -215,9 +215,9 @@ class Client:
             except Exception as error:  # noqa: BLE001 -- the user's code must not end the thread that hears of a kill
                 self._once.warn(("listener", listener), "a listener of changes raised", trace=error)
 
-    def attend(self) -> None:
+    def attend(self, worker: Worker) -> None:
         """Called by the worker, often: tell the listeners of a status that has changed."""
-        if self._status_listeners and (now := (self._state(), self._link())) != self._told:
+        if worker is self._worker and (now := (self._state(), self._link())) != self._told:
             self._told = now
             status = self.status()
             for listener in list(self._status_listeners):

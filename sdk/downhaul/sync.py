@@ -29,7 +29,9 @@ if TYPE_CHECKING:
 _FLOOR_S = 60.0
 _PATIENCE_WITH_STREAM_S = 2.0
 _LONG_ENOUGH_S = 30.0
-_INTERRUPTED_S = 0.25
+_RESUMED_WITHIN_S = 2.0
+_INTERRUPTED_S = 0.125
+_LEAST_FOR_REPORT_S = 1.0
 _GAP_S = 2.0
 _NOT_THERE_S = 300.0
 _LAST_WORD_S = 0.5
@@ -57,6 +59,8 @@ class Sync:
         self._stream_at = 0.0 if self._settings.stream else math.inf
         self._poll_at = _PATIENCE_WITH_STREAM_S + monotonic() if self._settings.stream else 0.0
         self._short_streams = 0
+        self._streaming = False
+        self._interruptions = 0
         self._last_word = False
         self._abandoned = False
         self.bell = Bell()
@@ -69,6 +73,7 @@ class Sync:
             while True:
                 self._turn()
         except StoppedError:
+            self._worker.attend()
             self._leave()
         finally:
             if self._links is not None:
@@ -102,28 +107,28 @@ class Sync:
 
     def _follow(self) -> None:
         """Hold a stream to its end, and decide when there is to be another."""
-        began = monotonic()
+        began, key = monotonic(), ""
         stream = self._stream = Stream(self._adoption, self._heard, self._missed)
         try:
             links = self._links or self._connect()
+            key = links.key
             current = self._adoption.current
             place = current.place if current else None
             with links.stream.stream(self._settings.service, self._worker.identity.process, place) as chunks:
                 end = stream.read(chunks)
         except LinkError as error:
-            self._broken(error, lived=monotonic() - began)
+            self._broken(error, key, lived=monotonic() - began)
         except (SnapshotError, SettingsError) as error:
-            self._broken(LinkError(str(error), type(error).__name__), lived=monotonic() - began)
+            self._broken(LinkError(str(error), type(error).__name__), key, lived=monotonic() - began)
         else:
             self._ended(end, lived=monotonic() - began)
         finally:
             self._stream = None
-            if self._health.link == "stream":
-                self._health.link = "poll"
 
     def _heard(self, age_s: float) -> None:
         """An event has come, and what is in force is what the service has."""
-        if self._health.link != "stream":
+        if not self._streaming:
+            self._streaming = True
             self._poll_at = monotonic() + backoff.regular(_FLOOR_S)
             self._health.with_stream()
         self._well("stream", DEAD_S, age_s)
@@ -136,15 +141,21 @@ class Sync:
         """In order. All streams of a server end together when it does, so the polls in between are spread as well."""
         self._short_streams = 0 if lived > _LONG_ENOUGH_S else self._short_streams + 1
         now, interval = monotonic(), self._settings.poll_interval
-        self._stream_at = now + backoff.after_stream(self._short_streams, interval, end.retry_s)
+        pause = backoff.after_stream(self._short_streams, interval, end.retry_s)
+        if pause > _RESUMED_WITHIN_S:  # a shorter one is a part of the service's housekeeping
+            self._without_stream()
+        self._streaming = False
+        self._stream_at = now + pause
         self._poll_at = min(self._poll_at, now + backoff.regular(interval))
 
-    def _broken(self, error: LinkError, lived: float) -> None:
+    def _broken(self, error: LinkError, key: str, lived: float) -> None:
         self._health.without_stream(str(error), error.cause)
+        was_streaming, self._streaming = self._streaming, False
+        self._without_stream()
         self._short_streams = 1 if lived > _LONG_ENOUGH_S else self._short_streams + 1
         now, interval = monotonic(), self._settings.poll_interval
-        if error.refused and self._key_has_changed():
-            self._links, pause = None, 0.0
+        if error.refused and self._key_is_not(key):
+            pause = 0.0
         elif error.refused:
             pause = backoff.after_refusal(interval)
         elif error.missing:
@@ -152,11 +163,16 @@ class Sync:
         else:
             pause = backoff.after_failure(self._short_streams, interval, error.retry_after)
         self._stream_at = now + pause
-        soon = backoff.between(0.0, min(1.0, interval)) if self._health.link == "stream" else 0.0
+        soon = backoff.between(0.0, min(1.0, interval)) if was_streaming else 0.0
         if self._short_streams == 1:
             self._poll_at = min(self._poll_at, now + soon)
         else:
             self._poll_at = min(self._poll_at, now + backoff.regular(interval))
+
+    def _without_stream(self) -> None:
+        if self._health.link == "stream":
+            self._health.link = "poll"
+            self._reporter.linked("poll")
 
     # What is done beside it.
 
@@ -184,8 +200,10 @@ class Sync:
 
     def _poll(self) -> None:
         self._poll_at = monotonic() + backoff.regular(self._settings.poll_interval)
+        key = ""
         try:
             links = self._links or self._connect()
+            key = links.key
             current = self._adoption.current
             polled = links.side.snapshot(self._settings.service, current.etag if current else None)
             if polled.body is None:
@@ -193,22 +211,24 @@ class Sync:
             else:
                 self._adoption.whole(polled.body, polled.place)
         except InterruptedByStreamError:
-            self._poll_at = monotonic() + _INTERRUPTED_S
+            self._interruptions += 1
+            self._poll_at = monotonic() + min(_INTERRUPTED_S * 2.0 ** min(self._interruptions, 8), _GAP_S)
             raise
         except LinkError as error:
-            self._poll_at = monotonic() + self._failed(error)
+            self._poll_at = monotonic() + self._failed(error, key)
         except (SnapshotError, SettingsError) as error:
             if self._links is not None:
                 self._links.side.close()  # behind the same address another server may know better
-            self._poll_at = monotonic() + self._failed(LinkError(str(error), type(error).__name__))
+            self._poll_at = monotonic() + self._failed(LinkError(str(error), type(error).__name__), key)
         else:
+            self._interruptions = 0
             self._polled(polled.age_s)
         finally:
             if self._adoption.current is not None:
                 self._worker.ready.set()
 
     def _polled(self, age_s: float) -> None:
-        if self._health.link != "stream":
+        if not self._streaming:
             interval = self._settings.poll_interval
             self._well("poll", 1.2 * interval + self._settings.timeout + _REST_S, age_s)
         elif self._stream is not None and self._stream.is_behind:  # the server that was asked has not got it either
@@ -216,22 +236,24 @@ class Sync:
         else:
             self._poll_at = monotonic() + backoff.regular(_FLOOR_S)
 
-    def _failed(self, error: LinkError) -> float:
+    def _failed(self, error: LinkError, key: str) -> float:
         """Seconds until the next poll. While there is a stream, a poll that fails is no trouble."""
         interval = self._settings.poll_interval
-        if self._health.link == "stream":
-            return backoff.after_failure(3, interval, error.retry_after)
-        if error.refused and self._key_has_changed():
-            self._links = None
+        if error.refused and self._key_is_not(key):
             return 0.0
+        if self._streaming:
+            return backoff.after_failure(3, interval, error.retry_after)
         self._health.ill(str(error), error.cause)
         if error.refused:
             return backoff.after_refusal(interval)
         return backoff.after_failure(self._health.failures, interval, error.retry_after)
 
     def _report(self, links: Links) -> None:
+        until_poll_s = max(_LEAST_FOR_REPORT_S, self._poll_at - monotonic())  # which is worth more
         try:
-            answer = links.side.report(self._reporter.document(self._adoption.current))
+            answer = links.side.report(
+                self._reporter.document(self._adoption.current), min(until_poll_s, self._settings.timeout)
+            )
         except InterruptedByStreamError:
             self._reporter.interrupted()
             raise
@@ -260,18 +282,21 @@ class Sync:
         self._reporter.linked(link)
         self._worker.ready.set()
 
-    def _key_has_changed(self) -> bool:
+    def _key_is_not(self, used: str) -> bool:
+        """Whether the key has been changed since `used` was read; then there are no links with that any more."""
         try:
-            return self._links is None or read_key(self._settings) != self._links.key
+            changed = read_key(self._settings) != used
         except SettingsError:
             return False
+        if changed and self._links is not None and self._links.key == used:
+            self._links.close()
+            self._links = None
+        return changed
 
     def _connect(self) -> Links:
         """Links with the key of this moment, and where nothing is in force yet, the last known good of that key."""
         settings = self._settings
         key = read_key(settings)
-        if self._links is not None:
-            self._links.close()
         links = self._links = Links(settings, key, self)
         if settings.cache_dir:
             self._adoption.use_cache(SnapshotCache(settings.cache_dir, settings.url, settings.service, key))

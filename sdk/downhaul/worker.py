@@ -35,7 +35,7 @@ class Host(Protocol):
         """Tell the listeners."""
         ...
 
-    def attend(self) -> None:
+    def attend(self, worker: Worker) -> None:
         """Look whether the status is another one, and tell the listeners of that."""
         ...
 
@@ -63,7 +63,6 @@ class Worker:
         self.found = found
         self.counted = counted
         self.counts = host.counts
-        self.attend = host.attend
         #: In a forked child: lets go of the connections that are the parent's.
         self.abandon: Callable[[], None] = _nothing
         #: Set when there is a snapshot and a first attempt to have it confirmed has ended; also when it is too late.
@@ -97,6 +96,10 @@ class Worker:
         """Wait for the end of the thread, at most `timeout` seconds."""
         if self.started and self._thread is not current_thread():
             self._thread.join(timeout)
+
+    def attend(self) -> None:
+        """Tell of a status that has changed."""
+        self._host.attend(self)
 
     def apply(self, found: Found) -> None:
         """Put `found` in force. What was found before stays so if that raises."""

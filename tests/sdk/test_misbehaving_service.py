@@ -34,6 +34,7 @@ from support.waiting import wait_until
 OFF = {"new-checkout": flag(on=False)}
 PROBLEM = json.dumps({"title": "Forbidden", "detail": "this key may not read checkout"}).encode()
 
+
 @pytest.fixture
 def connect(connect: Connect) -> Connect:
     """Clients that poll."""

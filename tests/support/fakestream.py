@@ -88,14 +88,14 @@ def stream_well(service: FakeService, connection: socket.socket, request: Reques
     begin(connection)
     service.streams += 1
     try:
-        known = _first(service, connection, request.headers.get("last-event-id"))
-        while service.behaviour_of("stream") is behaviour and not service.closing.is_set():
+        known, beat_at = _first(service, connection, request.headers.get("last-event-id")), time.monotonic()
+        while not service.closing.is_set() and not _hung_up(connection):
             with service.news:
-                if service.snapshot is known and service.behaviour_of("stream") is behaviour:
-                    service.news.wait(service.heartbeat_s)
-            known = _next(service, connection, known)
-            if _hung_up(connection):
-                break
+                service.news.wait_for(lambda now=known: service.snapshot is not now, 0.02)
+                if service.behaviour_of("stream") is not behaviour:
+                    break
+            if service.snapshot is not known or time.monotonic() > beat_at + service.heartbeat_s:
+                known, beat_at = _next(service, connection, known), time.monotonic()
     finally:
         service.streams -= 1
     hang_up(connection)
