@@ -10,6 +10,7 @@ import signal
 import socket
 import subprocess
 import threading
+from collections import deque
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -25,6 +26,7 @@ FAKE_BLOCK_S = 0.02
 REAL_BLOCK_S = 0.05
 FIRST_PORT, LAST_PORT = 20_000, 32_000
 PLACES = 16
+_given: deque[int] = deque(maxlen=300)
 
 
 def redis_binary() -> str:
@@ -211,8 +213,11 @@ def free_port() -> int:
     place = int(os.environ.get("PYTEST_XDIST_WORKER", "gw0").removeprefix("gw")) % PLACES
     while True:
         port = random.randrange(FIRST_PORT + place, LAST_PORT, PLACES)
-        with suppress(OSError), socket.create_server(("127.0.0.1", port)):
-            return port
+        # Whoever was given one may not listen yet.
+        if port not in _given:
+            with suppress(OSError), socket.create_server(("127.0.0.1", port)):
+                _given.append(port)
+                return port
 
 
 def _give_fakeredis_sha1hex() -> None:
