@@ -228,7 +228,8 @@ def _wanted(
     if len(own) != 1:  # nothing was changed, and who knows in which epoch it was so before
         return "", None
     ((epoch, entry),) = own
-    services = {service for service, environment in entry.touches if environment in ("*", group[1])}
+    meant = {name.partition("/")[0] for name in operation.answer.get("flags", ())}
+    services = meant or {service for service, environment in entry.touches if environment in ("*", group[1])}
     wanted = target(truths, (epoch, revision))
     if wanted is None or not services & truths[epoch, wanted].content.services:
         return epoch, None
