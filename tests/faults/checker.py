@@ -44,7 +44,8 @@ def check(recording: Recording) -> list[str]:
         faults += no_storm(each)
         faults += never_ready_when_deaf(each)
     for operation in recording.operations:
-        faults += confirmed_is_applied(operation, recording.history, recording.instances, groups)
+        until = _newest(recording.operations, operation.ended)
+        faults += confirmed_is_applied(operation, recording.history, recording.instances, groups, until)
     if recording.convergence:
         faults += has_converged(recording.convergence, recording.instances, groups)
     return faults
@@ -129,13 +130,18 @@ def confirmed_is_applied(
     history: History,
     instances: Sequence[Biography],
     groups: Mapping[tuple[str, str], Mapping[Position, Truth]],
+    until: int,
 ) -> Iterator[str]:
-    """Whoever counts as having applied it had done so when the answer came, and a confirmation leaves out nobody."""
+    """Whoever counts as having applied it had done so when the answer came, and a confirmation leaves out nobody.
+
+    Asked are those whose snapshot holds the flags; where later changes, up to revision `until`, have ended that, nobody
+    knows what the snapshot was when the answer was made, and they are not looked at.
+    """
     said = operation.acknowledgement
     if said is None or operation.revision is None:
         return
     known = [each for each in instances if each.known_at and each.known_at < operation.began]
-    audience = [(each, *_wanted(operation, history, each.group, groups[each.group])) for each in known]
+    audience = [(each, *_wanted(operation, history, each.group, groups[each.group], until)) for each in known]
     concerned = [(each, epoch, revision) for each, epoch, revision in audience if revision is not None]
     named = {each["instance"] for each in said["stragglers"]}
     if said["confirmed"] and said["applied"] < len(concerned):
@@ -219,7 +225,7 @@ def _moved(one: Observation, later: Observation) -> bool:
 
 
 def _wanted(
-    operation: Operation, history: History, group: tuple[str, str], truths: Mapping[Position, Truth]
+    operation: Operation, history: History, group: tuple[str, str], truths: Mapping[Position, Truth], until: int
 ) -> tuple[str, int | None]:
     """Epoch and revision that an instance of a group needs; None where it is not concerned."""
     revision = operation.revision or 0
@@ -231,9 +237,15 @@ def _wanted(
     meant = {name.partition("/")[0] for name in operation.answer.get("flags", ())}
     services = meant or {service for service, environment in entry.touches if environment in ("*", group[1])}
     wanted = target(truths, (epoch, revision))
-    if wanted is None or not services & truths[epoch, wanted].content.services:
+    if wanted is None:
         return epoch, None
-    return epoch, wanted
+    since = [truth for (other, known), truth in truths.items() if other == epoch and wanted <= known <= until]
+    return epoch, wanted if all(services & truth.content.services for truth in since) else None
+
+
+def _newest(operations: Sequence[Operation], ended: float) -> int:
+    """The newest revision that can have been there at a time."""
+    return max((each.revision or 0 for each in operations if each.began < ended), default=0)
 
 
 def _key(entry: Any) -> str:
