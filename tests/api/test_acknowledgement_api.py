@@ -51,3 +51,32 @@ def test_who_may_not_read_what_it_concerns_is_refused(client: Client) -> None:
     revision = killed(client)  # in production
     assert problem(client.get(f"{ROUTE}?revision={revision}", by="tester")) == (403, "forbidden")
     assert client.get(f"{ROUTE}?revision={revision}", by="operator").status_code == 200
+
+
+def test_services_can_be_asked_that_a_change_did_not_need_to_touch(client: Client) -> None:
+    report(client, Instance("one"))
+    killed(client)
+    client.post("/api/v1/services", {"key": "payments"})
+    client.post("/api/v1/services/payments/flags", {"key": "other", "type": "boolean"})
+    many = client.post("/api/v1/kill", {"flags": ["checkout/new-checkout", "payments/other"]}).json
+    assert many["unchanged"] == ["checkout/new-checkout"]
+    question = {"revision": many["revision"], "environment": "production", "services": ["checkout", "payments"]}
+
+    assert client.get(f"{ROUTE}?revision={many['revision']}").json["instances"] == 0  # nobody runs payments
+    found = client.post(ROUTE, question).json
+    assert (found["instances"], found["confirmed"], found["stragglers"][0]["instance"]) == (1, False, "one")
+
+    report(client, Instance("one", process=found_process(client)))
+    wait_until(lambda: client.post(ROUTE, question | {"wait": 1}).json["confirmed"], "it is confirmed", 5)
+
+
+def found_process(client: Client) -> str:
+    return str(client.get("/api/v1/services/checkout/fleet").json["items"][0]["process"])
+
+
+def test_who_may_not_read_a_service_may_not_ask_it(client: Client) -> None:
+    question = {"revision": killed(client), "environment": "production", "services": ["checkout"]}
+    assert problem(client.post(ROUTE, question, by="tester")) == (403, "forbidden")
+    assert problem(client.post(ROUTE, question | {"services": ["nobody"]})) == (404, "not-found")
+    assert problem(client.post(ROUTE, question | {"services": []})) == (422, "invalid")
+    assert problem(client.post(ROUTE, {"revision": 1, "services": ["checkout"]})) == (422, "invalid")

@@ -14,9 +14,10 @@ from datetime import datetime
 from typing import Any
 
 from downhaul_server.services.access import newest_view, store_errors
-from downhaul_server.services.actors import Action, Actor, authorize
+from downhaul_server.services.actors import ALL, Action, Actor, authorize
 from downhaul_server.services.audience import Audience, Group
 from downhaul_server.services.commit import Committer
+from downhaul_server.services.documents import existing
 from downhaul_server.services.errors import NotFound
 from downhaul_server.services.fleet import Fleet
 from downhaul_server.services.instances import Entry, State
@@ -125,16 +126,29 @@ class Acknowledgements:
         """Of a document's last change; `changed_at`: by the clock of the server that made it. Raises Unavailable."""
         return self.of(version, self._committer.committed_at(version, changed_at), touches, wait=wait)
 
-    def of_revision(self, actor: Actor, revision: int, *, wait: float | None = None) -> Acknowledgement:
-        """Of any change in the log. Raises NotFound, Forbidden where it concerns more than the actor may read,
-        Unavailable."""
+    def of_revision(
+        self,
+        actor: Actor,
+        revision: int,
+        *,
+        environment: str = ALL,
+        services: Sequence[str] = (),
+        wait: float | None = None,
+    ) -> Acknowledgement:
+        """Of any change in the log; with `services`, in their instances there, whether it has changed them or not.
+
+        Raises NotFound, Forbidden where it concerns more than the actor may read, Unavailable.
+        """
         with store_errors():
             entry = self._store.entry(revision)
         if entry is None:
             raise NotFound(f"there is no revision {revision} in the log")
-        for service, environment in entry.touches:
-            authorize(actor, Action.READ, service, environment)
-        return self.of(revision, entry.at, entry.touches, wait=wait)
+        touches = tuple((service, environment) for service in services) or entry.touches
+        for service, place in touches:
+            authorize(actor, Action.READ, service, place)
+        for service in services:
+            existing(newest_view(self._store), "service", service)
+        return self.of(revision, entry.at, touches, wait=wait)
 
     def stop(self) -> None:
         """Answer all who wait with what is known, and let nobody wait from now on. Does not block."""

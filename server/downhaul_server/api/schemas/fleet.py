@@ -12,6 +12,7 @@ from downhaul_server.api.schemas.fields import (
     Bool,
     Choice,
     Int,
+    Items,
     Key,
     Number,
     QueryInt,
@@ -25,6 +26,7 @@ from downhaul_server.api.schemas.fields import (
 PROCESS = r"[A-Za-z0-9_-]{1,64}"
 LARGEST = 2**53
 MOST_FLAGS = 5000
+MOST_SERVICES = 10_000
 MOST_VARIANTS = 200
 LONGEST_NAME = 200
 MOST_HOURS = 40 * 24
@@ -154,6 +156,15 @@ class AcknowledgementQuery(Strict):
     wait = QueryNumber(
         0, LONGEST_WAIT_S, metadata={"description": "Seconds to wait until every instance has applied it."}
     )
+
+
+class AcknowledgementOfServicesSchema(Strict):
+    """Of which change, and whose instances are asked."""
+
+    revision = Int(1, LARGEST, required=True)
+    environment = environment_key(required=True)
+    services = Items(service_key(), least=1, most=MOST_SERVICES, required=True)
+    wait = Number(0, LONGEST_WAIT_S, metadata={"description": "Seconds to wait until all of them have applied it."})
 
 
 WAITED = {"description": "Only there when the client has waited, with `?wait=`."}
