@@ -5,16 +5,18 @@ Nothing but a newer valid snapshot, or a valid change of the one in force, ever 
 
 from __future__ import annotations
 
-from dataclasses import replace
+from collections.abc import Iterator
+from contextlib import contextmanager
 from math import inf
 from time import monotonic, time
 from typing import TYPE_CHECKING, Any
 
 from downhaul import backoff
+from downhaul.cache import SnapshotCache
 from downhaul.forks import guard
 from downhaul.health import Once, log
 from downhaul.report import Reporter
-from downhaul.snapshot import Snapshot, SnapshotCache, SnapshotError, change_snapshot, read_snapshot
+from downhaul.snapshot import Change, Snapshot, SnapshotError, change_snapshot, digest_of, read_snapshot
 
 if TYPE_CHECKING:
     from downhaul.worker import Worker
@@ -39,7 +41,10 @@ class Adoption:
         self._once = once
         self._reporter = reporter
         self._cache: SnapshotCache | None = None
-        self._keep_at: float | None = None
+        self._unkept: list[Change] = []
+        self._keep_at = inf
+        self.lacks_whole = False
+        """Whether the copy on disk cannot be brought up to date but by a whole snapshot."""
 
     @property
     def current(self) -> Snapshot | None:
@@ -58,7 +63,7 @@ class Adoption:
         `place`: epoch and revision as what came with it names them, if it did. The checksum covers neither.
         """
         current = self.current
-        if current is not None and body == current.body and not current.changes:
+        if current is not None and not self.lacks_whole and digest_of(body) == current.digest:
             self.confirmed()
             return
         with guard():
@@ -67,6 +72,7 @@ class Adoption:
         if current is not None:
             _check_order(snapshot, current)
         self._put(snapshot)
+        self._keep_whole(snapshot, body)
 
     def changed(self, data: bytes, place: str | None) -> None:
         """A change; `place` as for a whole snapshot. Raises GapError and SnapshotError."""
@@ -74,9 +80,10 @@ class Adoption:
         if current is None:
             raise SnapshotError("a change came before any snapshot")
         with guard():
-            snapshot = change_snapshot(data, current, place)
-        if snapshot is not current:
-            self._put(snapshot if self._cache else _light(snapshot))
+            snapshot, change = change_snapshot(data, current, place)
+        if change is not None:
+            self._put(snapshot)
+            self._keep_later(change)
 
     def confirmed(self) -> None:
         """What is in force is what the service has."""
@@ -91,36 +98,48 @@ class Adoption:
         self._worker.apply(self._worker.found._replace(**changes))
 
     def keep_if_due(self) -> None:
-        """Write the copy on disk, a little after the last change: what follows it closely is written with it."""
-        if self._keep_at is not None and monotonic() >= self._keep_at:
+        """Write the copy on disk, a little after a change: what follows it closely is written with it."""
+        if monotonic() >= self._keep_at:
             self.keep()
 
     @property
     def keep_in(self) -> float:
         """Seconds until that is due."""
-        return inf if self._keep_at is None else self._keep_at - monotonic()
+        return self._keep_at - monotonic()
 
     def keep(self) -> None:
-        """Write the copy on disk, if what is in force is not in it."""
-        if self._keep_at is None or self._cache is None or self.current is None:
+        """Write the changes that are not in the copy on disk yet."""
+        changes, self._unkept, self._keep_at = self._unkept, [], inf
+        if self._cache is None or not changes:
             return
-        self._keep_at = None
-        try:
-            with guard():
-                snapshot = self.current.folded()
-                self._worker.found = self._worker.found._replace(snapshot=snapshot)
-                self._cache.save(snapshot)
-        except OSError as error:
-            self._once.warn("cache save", "the snapshot cannot be kept in %s: %s", self._cache.path, error.strerror)
+        with self._told_if_it_fails(self._cache), guard():
+            self.lacks_whole = not self._cache.follow(changes)
 
     def _put(self, snapshot: Snapshot) -> None:
         self.apply(snapshot=snapshot, source="service")
         self._reporter.applied(snapshot)
+
+    def _keep_later(self, change: Change) -> None:
+        if self._cache is None or self.lacks_whole:
+            return
+        self._unkept.append(change)
+        if len(self._unkept) == 1:
+            self._keep_at = monotonic() + backoff.between(*_KEEP_AFTER_S)
+        elif len(self._unkept) >= _MOST_CHANGES:
+            self.keep()
+
+    def _keep_whole(self, snapshot: Snapshot, body: bytes) -> None:
+        self._unkept, self._keep_at, self.lacks_whole = [], inf, False
         if self._cache is not None:
-            at = monotonic() + (backoff.between(*_KEEP_AFTER_S) if snapshot.changes else 0.0)
-            self._keep_at = at if self._keep_at is None else min(self._keep_at, at)
-            if not snapshot.changes or len(snapshot.changes) >= _MOST_CHANGES:
-                self.keep()
+            with self._told_if_it_fails(self._cache), guard():
+                self._cache.save(snapshot, body)
+
+    @contextmanager
+    def _told_if_it_fails(self, cache: SnapshotCache) -> Iterator[None]:
+        try:
+            yield
+        except OSError as error:
+            self._once.warn("cache save", "the snapshot cannot be kept in %s: %s", cache.path, error.strerror)
 
     def _recall(self, cache: SnapshotCache) -> None:
         try:
@@ -133,11 +152,6 @@ class Adoption:
             snapshot, written = recalled
             self._worker.health.recalled(max(0.0, time() - written))
             self.apply(snapshot=snapshot, source="cache")
-
-
-def _light(snapshot: Snapshot) -> Snapshot:
-    """Without what only a copy on disk is made from."""
-    return replace(snapshot, body=b"", changes=())
 
 
 def _check_order(snapshot: Snapshot, current: Snapshot) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from typing import Protocol
 
 from downhaul.settings import Settings
@@ -48,10 +47,9 @@ class Links:
     def __init__(self, settings: Settings, key: str, duties: Duties) -> None:
         self.key = key
         total = settings.timeout
-        stream = Limits(silence=DEAD_S, total=math.inf, body=MAX_BYTES)
-        self.stream = Transport(settings.url, key, stream, _Between(duties))
-        side = Limits(silence=min(_SILENCE_S, total), total=total, body=MAX_BYTES)
-        self.side = Transport(settings.url, key, side, _Aside(duties, self.stream))
+        limits = Limits(silence=min(_SILENCE_S, total), total=total, lull=DEAD_S, body=MAX_BYTES)
+        self.stream = Transport(settings.url, key, limits, _Between(duties))
+        self.side = Transport(settings.url, key, limits, _Aside(duties, self.stream))
 
     def close(self) -> None:
         """Hang up."""

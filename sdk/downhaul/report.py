@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Container, Mapping
 from math import inf
 from time import monotonic
 from typing import Any, Final
@@ -18,7 +18,6 @@ COUNT_EVERY_S: Final = 60.0
 MOST_FLAGS: Final = 4000
 REPORT_EVERY_S: Final = 15.0
 NOT_THERE_S: Final = 300.0
-LONGEST_NAME: Final = 200
 MOST_AT_ONCE: Final = 5
 PER_S: Final = 1.0
 """However many changes come, and however often a report is interrupted: five in a second."""
@@ -92,7 +91,8 @@ class Reporter:
         }
         if leaving:
             document["leaving"] = True
-        if counts := self._counted(everything=leaving):
+        known = snapshot.ruleset.flags if snapshot else ()
+        if counts := self._counted(known, everything=leaving):
             document |= {"counts": counts, "sequence": self._sequence}
         return document
 
@@ -125,11 +125,11 @@ class Reporter:
         at = monotonic() + seconds
         self._due = at if self._due is None else min(self._due, at)
 
-    def _counted(self, *, everything: bool) -> Counts:
+    def _counted(self, known: Container[str], *, everything: bool) -> Counts:
         """What was counted since the last batch that was taken; the same batch again until it is taken."""
         if not self._batch and (everything or monotonic() >= self._count_at):
             self._count_at = monotonic() + COUNT_EVERY_S
-            self._batch = _some(_difference(self._counts(), self._sent))
+            self._batch = _some(_difference(self._counts(), self._sent), known)
             self._sequence += bool(self._batch)
         return self._batch
 
@@ -151,11 +151,12 @@ def _difference(now: Counts, before: Counts) -> Counts:
     return found
 
 
-def _some(counts: Counts) -> Counts:
-    """As many flags as fit into one report; the others come with the next. Callers may ask for any nonsense."""
-    return dict(
-        [each for each in counts.items() if len(each[0]) <= LONGEST_NAME and each[0].isprintable()][:MOST_FLAGS]
-    )
+def _some(counts: Counts, known: Container[str]) -> Counts:
+    """As many flags as fit into one report; the others come with the next.
+
+    None that the service does not know: callers may put anything into a name, also what has to stay in the process.
+    """
+    return dict([each for each in counts.items() if each[0] in known][:MOST_FLAGS])
 
 
 def _number(value: Any, low: float, high: float, otherwise: float) -> float:

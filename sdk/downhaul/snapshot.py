@@ -1,12 +1,10 @@
-"""Snapshots: a payload is believed only after every check here. The last is kept on disk for the next start."""
+"""Snapshots, and changes of them: a payload is believed only after every check here."""
 
 from __future__ import annotations
 
-import contextlib
 import hashlib
 import json
-import os
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -40,20 +38,17 @@ class GapError(SnapshotError):
 
 @dataclass(frozen=True, slots=True)
 class Snapshot:
-    """All that one service needs in one environment, at one revision.
-
-    `body` is the last whole payload, checked, as it came; `changes` are those that came after it, oldest first.
-    """
+    """All that one service needs in one environment, at one revision."""
 
     epoch: str
     revision: int
     service: str
     environment: str
     ruleset: Ruleset = field(repr=False)
-    body: bytes = field(repr=False)
-    changes: tuple[Mapping[str, Any], ...] = field(default=(), repr=False)
     succeeds: frozenset[str] = frozenset()
     """Epochs before this one, by a decision of the service's operators."""
+    digest: bytes = field(default=b"", repr=False)
+    """Of the payload that it came in, if it came whole."""
 
     @property
     def etag(self) -> str:
@@ -64,18 +59,6 @@ class Snapshot:
     def place(self) -> str:
         """Epoch and revision, as streams name them."""
         return f"{self.epoch}:{self.revision}"
-
-    def folded(self) -> Snapshot:
-        """The same, with `changes` worked into `body`."""
-        if not self.changes:
-            return self
-        envelope = json.loads(self.body)
-        flags, segments = envelope["flags"], envelope["segments"]
-        for change in self.changes:
-            _patch(flags, change["flags"])
-            _patch(segments, change["segments"])
-        envelope |= {"revision": self.revision, "flag_count": len(flags), "checksum": checksum(flags, segments)}
-        return replace(self, body=json.dumps(envelope, separators=(",", ":")).encode("ascii"), changes=())
 
 
 def read_snapshot(body: bytes, service: str, environment: str | None = None, place: str | None = None) -> Snapshot:
@@ -96,12 +79,28 @@ def read_snapshot(body: bytes, service: str, environment: str | None = None, pla
         ruleset = decode_ruleset({"flags": flags, "segments": segments})
     except (ValueError, RecursionError) as error:  # a DecodeError is a ValueError
         raise SnapshotError(f"the snapshot cannot be decoded: {error}") from None
-    place_and_owner = (envelope[name] for name in ("epoch", "revision", "service", "environment"))
-    return Snapshot(*place_and_owner, ruleset, body, succeeds=_succeeds(envelope))
+    return Snapshot(
+        epoch=envelope["epoch"],
+        revision=envelope["revision"],
+        service=envelope["service"],
+        environment=envelope["environment"],
+        ruleset=ruleset,
+        succeeds=_succeeds(envelope),
+        digest=digest_of(body),
+    )
 
 
-def change_snapshot(data: bytes, current: Snapshot, place: str | None = None) -> Snapshot:
-    """`current` after the change in a streamed event; `current` itself if it has that change already. `place` as above.
+def digest_of(body: bytes) -> bytes:
+    """By which a payload that comes again is known."""
+    return hashlib.sha256(body).digest()
+
+
+Change = Mapping[str, Any]
+"""A change as it came, checked: `epoch`, `base`, `revision`, `flags` and `segments`, each whole, or None: removed."""
+
+
+def change_snapshot(data: bytes, current: Snapshot, place: str | None = None) -> tuple[Snapshot, Change | None]:
+    """`current` after the change in a streamed event, and that; no change if it is in there. `place` as above.
 
     Raises GapError if the change builds on another snapshot, and SnapshotError unless all of it is as it should be.
     """
@@ -110,7 +109,7 @@ def change_snapshot(data: bytes, current: Snapshot, place: str | None = None) ->
     _expect("environment", change["environment"], current.environment, "change")
     expect_place(change, place, "change")
     if change["epoch"] == current.epoch and change["revision"] <= current.revision:
-        return current
+        return current, None
     if (change["epoch"], change["base"]) != (current.epoch, current.revision):
         raise GapError(f"a change builds on {change['epoch']}:{change['base']}; {current.place} is in force")
     flags, segments = change["flags"], change["segments"]
@@ -120,7 +119,19 @@ def change_snapshot(data: bytes, current: Snapshot, place: str | None = None) ->
     except (ValueError, RecursionError) as error:
         raise SnapshotError(f"the change cannot be decoded: {error}") from None
     _expect("flag_count", change["flag_count"], len(ruleset.flags), "change")
-    return replace(current, revision=change["revision"], ruleset=ruleset, changes=(*current.changes, change))
+    return replace(current, revision=change["revision"], ruleset=ruleset, digest=b""), change
+
+
+def fold(body: bytes, changes: Iterable[Change]) -> bytes:
+    """The payload of a whole snapshot after these changes, which follow from the one in `body`."""
+    envelope = json_object(body)
+    flags, segments = envelope["flags"], envelope["segments"]
+    for change in changes:
+        _patch(flags, change["flags"])
+        _patch(segments, change["segments"])
+        envelope["revision"] = change["revision"]
+    envelope |= {"flag_count": len(flags), "checksum": checksum(flags, segments)}
+    return json.dumps(envelope, separators=(",", ":")).encode("ascii")
 
 
 def expect_place(document: Mapping[str, Any], place: str | None, what: str = "snapshot") -> None:
@@ -174,63 +185,3 @@ def _no_constant(name: str) -> Any:
 def _expect(name: str, found: object, expected: object, what: str = "snapshot") -> None:
     if found != expected:
         raise SnapshotError(f"the {what}'s {name} is {found!r}, expected {expected!r}")
-
-
-class SnapshotCache:
-    """The last known good snapshot of one service on disk, shared by the processes of a machine.
-
-    It holds the payload as it came, never the key; only the key's hash is in its name, so that a snapshot is never
-    used with a key for another environment.
-    """
-
-    def __init__(self, directory: str, url: str, service: str, key: str) -> None:
-        identity = hashlib.sha256("\n".join((url, service, key)).encode()).hexdigest()[:16]
-        self.path = os.path.join(directory, f"{service}-{identity}.json")
-        self._service = service
-
-    def load(self) -> tuple[Snapshot, float] | None:
-        """The snapshot and the time (seconds since 1970) at which it was written, or None if there is no file.
-
-        Raises SnapshotError if the file does not hold a whole and valid snapshot, and OSError if it cannot be read.
-        """
-        try:
-            with open(self.path, "rb") as file:
-                body, written = file.read(MAX_BYTES + 1), os.fstat(file.fileno()).st_mtime
-        except FileNotFoundError:
-            return None
-        return read_snapshot(body, self._service), written
-
-    def save(self, snapshot: Snapshot) -> bool:
-        """Keep `snapshot`, unless the file has it or a newer one already; True if it was written. Raises OSError."""
-        if self._holds(snapshot):
-            return False
-        os.makedirs(os.path.dirname(self.path), mode=0o700, exist_ok=True)
-        temporary = f"{self.path}.{os.getpid()}-{os.urandom(4).hex()}.tmp"
-        try:
-            _write_private(temporary, snapshot.body)
-            os.replace(temporary, self.path)
-        except OSError:
-            with contextlib.suppress(OSError):
-                os.unlink(temporary)
-            raise
-        return True
-
-    def _holds(self, snapshot: Snapshot) -> bool:
-        try:
-            with open(self.path, "rb") as file:
-                body = file.read(MAX_BYTES + 1)
-            held = _envelope(body)
-            if held["epoch"] != snapshot.epoch or held["revision"] < snapshot.revision:
-                return False
-            read_snapshot(body, self._service, snapshot.environment)  # a damaged file holds nothing
-        except (OSError, SnapshotError):
-            return False
-        return True
-
-
-def _write_private(path: str, body: bytes) -> None:
-    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_CLOEXEC", 0), 0o600)
-    with open(descriptor, "wb") as file:
-        file.write(body)
-        file.flush()
-        os.fsync(file.fileno())  # else a power cut can leave an empty file in place of the last known good

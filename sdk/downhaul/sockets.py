@@ -9,6 +9,7 @@ resolution is the exception: the operating system offers no way to bound it. Its
 from __future__ import annotations
 
 import errno
+import math
 import os
 import socket
 import ssl
@@ -36,11 +37,15 @@ class OutOfTimeError(TimeoutError):
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """Seconds to connect, of silence, and for a whole request; bytes of a whole answer."""
+    """Seconds to connect, of silence, and for a whole request; bytes of a whole answer.
+
+    `lull`: seconds of silence in a stream that has begun.
+    """
 
     connect: float = 3.05
     silence: float = 5.0
     total: float = 10.0
+    lull: float = 12.5
     body: int = 32 << 20
 
 
@@ -68,6 +73,7 @@ class Patience:
         self._watch = watch
         self._end = 0.0
         self._total = 0.0
+        self._silence = limits.silence
         self._sockets: WeakSet[socket.socket] = WeakSet()
 
     def made(self, connected: socket.socket) -> None:
@@ -92,6 +98,16 @@ class Patience:
         """A request begins; it may take `total` seconds, or what the limits say."""
         self._total = self.limits.total if total is None else total
         self._end = monotonic() + self._total
+        self._silence = self.limits.silence
+
+    def begin_stream(self) -> None:
+        """What comes from now on comes now and then, and without an end."""
+        self._end = math.inf
+        self._silence = self.limits.lull
+
+    def transfer(self, over: socket.socket, doing: str, attempt: Callable[[], Result]) -> Result:
+        """Wait as below, as long as may be silence."""
+        return self.wait(over, self._silence, doing, attempt)
 
     def wait(self, waiting: socket.socket, limit: float, doing: str, attempt: Callable[[], Result]) -> Result:
         """Call `attempt()` until it does not want to wait. OutOfTimeError after `limit` seconds or the deadline."""
@@ -130,7 +146,7 @@ class _Patient(socket.socket):
             self._never_block()
             return super(_Patient, self).recv_into(*args)
 
-        return self.patience.wait(self, self.patience.limits.silence, "waiting for an answer", attempt)
+        return self.patience.transfer(self, "waiting for an answer", attempt)
 
     def send(self, data: Any, *args: Any) -> int:
         def attempt() -> int:
@@ -143,7 +159,7 @@ class _Patient(socket.socket):
                 raise _WantWriteError
             return sent
 
-        return self.patience.wait(self, self.patience.limits.silence, "sending the request", attempt)
+        return self.patience.transfer(self, "sending the request", attempt)
 
     def sendall(self, data: Any, flags: int = 0) -> None:
         rest = memoryview(data).cast("B")

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 from downhaul import backoff
 from downhaul.adoption import Adoption
+from downhaul.cache import SnapshotCache
 from downhaul.forks import guard
 from downhaul.health import Once
 from downhaul.links import DEAD_S, InterruptedByStreamError, Links
@@ -19,7 +20,7 @@ from downhaul.listening import Stream, StreamEnd
 from downhaul.overrides import LOOK_EVERY_S, OverridesError, OverridesFile
 from downhaul.report import Reporter
 from downhaul.settings import SettingsError, read_key
-from downhaul.snapshot import SnapshotCache, SnapshotError
+from downhaul.snapshot import SnapshotError
 from downhaul.transport import LinkError
 from downhaul.waiting import Bell, wait_for
 
@@ -205,7 +206,8 @@ class Sync:
             links = self._links or self._connect()
             key = links.key
             current = self._adoption.current
-            polled = links.side.snapshot(self._settings.service, current.etag if current else None)
+            etag = current.etag if current and not self._adoption.lacks_whole else None
+            polled = links.side.snapshot(self._settings.service, etag)
             if polled.body is None:
                 self._adoption.confirmed()
             else:

@@ -128,6 +128,7 @@ class Transport:
             headers["Last-Event-ID"] = place
         with self._request("GET", f"/sdk/v1/stream?service={service}&process={process}", headers) as response:
             self._check(response, "text/event-stream")
+            self._patience.begin_stream()
             yield _chunks(response)
 
     def close(self) -> None:

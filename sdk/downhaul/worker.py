@@ -81,9 +81,10 @@ class Worker:
         if self.started or not (self.settings.complete or self.settings.overrides):
             return
         try:
+            self.started = True  # before the thread looks
             self._thread.start()
-            self.started = True
         except RuntimeError as error:  # no more threads in this process, or it is about to end
+            self.started = False
             self.health.ill(f"the sync thread cannot be started: {error}", "start")
 
     def stop(self) -> None:

@@ -7,9 +7,11 @@ import multiprocessing
 import os
 import stat
 from pathlib import Path
+from typing import Any
 
 import pytest
-from downhaul.snapshot import SnapshotCache, read_snapshot
+from downhaul.cache import SnapshotCache
+from downhaul.snapshot import read_snapshot
 from support.fakeservice import SERVICE, Connect, FakeService, answer, envelope, never, serve_well
 from support.rulesets import flag
 from support.waiting import wait_until
@@ -51,7 +53,7 @@ def test_a_start_without_the_service_uses_the_cache_and_says_that_it_is_stale(
     service.behaviour = serve_well
     wait_until(lambda: client.status().state == "ready", "the service confirms it")
     assert client.status().source == "service"
-    assert "e1:1" == service.of("stream")[-1].headers["last-event-id"], "an unchanged snapshot is not fetched again"
+    assert service.of("stream")[-1].headers["last-event-id"] == "e1:1", "an unchanged snapshot is not fetched again"
 
 
 def test_cached_flags_are_there_while_the_service_hangs(service: FakeService, connect: Connect, kept: Path) -> None:
@@ -112,7 +114,7 @@ def test_a_folder_that_cannot_be_written_does_not_stop_the_flags(
 def write_many(folder: str, first: int) -> None:
     cache = SnapshotCache(folder, "http://x", SERVICE, "k")
     for revision in range(first, 200, 2):
-        cache.save(read_snapshot(body(revision), SERVICE))
+        cache.save(read_snapshot(body(revision), SERVICE), body(revision))
 
 
 def test_two_processes_share_one_cache(tmp_path: Path) -> None:
@@ -131,7 +133,38 @@ def test_two_processes_share_one_cache(tmp_path: Path) -> None:
 
 def test_an_older_snapshot_never_takes_the_place_of_a_newer_one(tmp_path: Path) -> None:
     cache = SnapshotCache(str(tmp_path), "http://x", SERVICE, "k")
-    assert cache.save(read_snapshot(body(5), SERVICE))
-    assert not cache.save(read_snapshot(body(4), SERVICE))
-    assert not cache.save(read_snapshot(body(5), SERVICE))
-    assert cache.save(read_snapshot(body(1, epoch="e2"), SERVICE)), "a new epoch begins anew"
+    for revision, epoch, wanted in ((5, "e1", 5), (4, "e1", 5), (5, "e1", 5), (1, "e2", 1)):
+        content = body(revision, epoch)
+        cache.save(read_snapshot(content, SERVICE), content)
+        loaded = cache.load()
+        assert loaded is not None and loaded[0].revision == wanted, "only a new epoch begins anew"
+
+
+def change(base: int, revision: int, flags: dict[str, Any], epoch: str = "e1") -> dict[str, Any]:
+    return {"epoch": epoch, "base": base, "revision": revision, "flags": flags, "segments": {}}
+
+
+CHANGES = [change(5, 6, {"a": flag()}), change(6, 9, {"a": None, "b": flag()}), change(9, 10, {"c": flag()})]
+
+
+@pytest.mark.parametrize(
+    ("held", "followed", "revision"), [(5, True, 10), (6, True, 10), (9, True, 10), (10, True, 10), (12, True, 12),
+                                       (4, False, 4), (7, False, 7)]
+)  # fmt: skip
+def test_changes_are_worked_into_what_they_follow_from_and_nothing_else(
+    held: int, followed: bool, revision: int, tmp_path: Path
+) -> None:
+    cache = SnapshotCache(str(tmp_path), "http://x", SERVICE, "k")
+    cache.save(read_snapshot(body(held), SERVICE), body(held))
+    assert cache.follow(CHANGES) is followed
+    loaded = cache.load()  # raises if it is not whole and valid
+    assert loaded is not None and loaded[0].revision == revision
+    if held in (5, 6):
+        assert set(loaded[0].ruleset.flags) == {"new-checkout", "b", "c"}
+
+
+def test_changes_of_another_epoch_are_not_worked_in(tmp_path: Path) -> None:
+    cache = SnapshotCache(str(tmp_path), "http://x", SERVICE, "k")
+    assert not cache.follow(CHANGES), "there is no file"
+    cache.save(read_snapshot(body(5, "e2"), SERVICE), body(5, "e2"))
+    assert not cache.follow(CHANGES)

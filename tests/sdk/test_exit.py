@@ -70,7 +70,7 @@ def test_a_closed_client_follows_again_when_it_is_configured(service: FakeServic
     service.publish(2, {})
     client.configure(poll_interval=0.05)
     wait_until(lambda: client.status().revision == 2, "it follows again")
-    assert client.status().state == "ready"
+    wait_until(lambda: client.status().state == "ready", "it is well again")
 
 
 def test_a_listener_may_close_the_client(service: FakeService, connect: Connect) -> None:

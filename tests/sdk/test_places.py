@@ -38,7 +38,7 @@ def test_a_change_that_came_as_another_one_is_refused_whichever_way_it_is_wrong(
 
 def test_what_came_as_what_it_is_is_taken() -> None:
     current = read_snapshot(encoded(1, ON), SERVICE, None, "e1:1")
-    assert change_snapshot(changed(1, 2), current, "e1:2").revision == 2
+    assert change_snapshot(changed(1, 2), current, "e1:2")[0].revision == 2
 
 
 @pytest.mark.parametrize("etag", ['"e1:2"', 'W/"e1:2"', '"e1:2-gzip"', '"68b329da"', ""])

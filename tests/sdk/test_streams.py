@@ -284,6 +284,21 @@ class TestCache:
         again = connect(cache_dir=tmp_path)
         wait_until(lambda: again.enabled("flag-5"), "another process begins with it")
 
+    def test_that_was_lost_is_written_anew_with_the_next_poll(
+        self, service: FakeService, connect: Connect, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(sync, "_FLOOR_S", 0.3)
+        client = connect(cache_dir=tmp_path)
+        assert client.wait_ready(10)
+        wait_until(lambda: list(tmp_path.glob("*.json")), "the snapshot is kept")
+        next(tmp_path.glob("*.json")).unlink()
+        service.publish(2, {"new-checkout": OFF})
+        wait_until(lambda: list(tmp_path.glob("*.json")), "the snapshot is kept again")
+        assert self.cached(tmp_path) == service.snapshot
+        asked = len(service.of("snapshot"))
+        wait_until(lambda: len(service.of("snapshot")) > asked, "the next poll")
+        assert "if-none-match" in service.of("snapshot")[-1].headers
+
     def test_is_written_at_the_end(
         self, service: FakeService, connect: Connect, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:
