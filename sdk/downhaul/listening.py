@@ -11,7 +11,7 @@ from downhaul.events import Event, EventTooLargeError, Parser
 from downhaul.health import log
 from downhaul.links import DEAD_S
 from downhaul.snapshot import MAX_BYTES, SnapshotError, expect_place, json_object
-from downhaul.transport import LinkError
+from downhaul.trouble import LinkError
 
 _LARGEST = MAX_BYTES + (1 << 20)
 

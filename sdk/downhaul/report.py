@@ -12,6 +12,7 @@ from downhaul import __version__, backoff
 from downhaul.health import log
 from downhaul.identity import Identity
 from downhaul.snapshot import Snapshot
+from downhaul.trouble import LinkError
 
 SDK: Final = f"python/{__version__}"
 COUNT_EVERY_S: Final = 60.0
@@ -21,7 +22,6 @@ NOT_THERE_S: Final = 300.0
 MOST_AT_ONCE: Final = 5
 PER_S: Final = 1.0
 """However many changes come, and however often a report is interrupted: five in a second."""
-_GIVE_UP_COUNTS = 10
 
 Counts = dict[str, dict[str, int]]
 
@@ -105,17 +105,17 @@ class Reporter:
         self._spread_s = _number(answer.get("spread_ms"), 0.0, 60_000.0, 0.0) / 1000
         self._due = monotonic() + _number(answer.get("next_report_s"), 1.0, 300.0, REPORT_EVERY_S)
 
-    def failed(self, sentence: str, cause: str, *, retry_after: float | None = None, missing: bool = False) -> None:
-        """The service has not taken it. `missing`: it takes no reports at all, being older than this SDK."""
+    def failed(self, error: LinkError) -> None:
+        """The service has not taken it."""
         self._failures += 1
-        if self._failures >= _GIVE_UP_COUNTS:  # should the counts be what it does not take, then without them
+        if error.unfit:  # the counts may be what it does not take: then without them
             self._add_batch()
-        pause = NOT_THERE_S if missing else backoff.after_failure(self._failures, 1.0, retry_after)
+        pause = NOT_THERE_S if error.missing else backoff.after_failure(self._failures, 1.0, error.retry_after)
         self._not_before = monotonic() + pause
         self._due = self._due or monotonic()
-        if cause not in self._causes:
-            self._causes.add(cause)
-            log.info("the service takes no report of this process: %s; it is asked again", sentence)
+        if error.cause not in self._causes:
+            self._causes.add(error.cause)
+            log.info("the service takes no report of this process: %s; it is asked again", error)
 
     def interrupted(self) -> None:
         """Something more important has come; the report is made again right after it."""

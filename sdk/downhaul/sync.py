@@ -21,7 +21,7 @@ from downhaul.overrides import LOOK_EVERY_S, OverridesError, OverridesFile
 from downhaul.report import Reporter
 from downhaul.settings import SettingsError, read_key
 from downhaul.snapshot import SnapshotError
-from downhaul.transport import LinkError
+from downhaul.trouble import LinkError
 from downhaul.waiting import Bell, wait_for
 
 if TYPE_CHECKING:
@@ -260,7 +260,7 @@ class Sync:
             self._reporter.interrupted()
             raise
         except LinkError as error:
-            self._reporter.failed(str(error), error.cause, retry_after=error.retry_after, missing=error.missing)
+            self._reporter.failed(error)
         else:
             self._reporter.taken(answer)
 

@@ -7,23 +7,18 @@ from __future__ import annotations
 
 import json
 import re
-import socket
-import ssl
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from datetime import UTC, datetime
-from email.utils import parsedate_to_datetime
 from http import HTTPStatus
-from http.client import HTTPException
 from typing import Any, NamedTuple
 from urllib.parse import urljoin, urlsplit
 
 import requests
-import urllib3
 from requests.adapters import HTTPAdapter
 
 from downhaul import __version__
-from downhaul.sockets import Limits, OutOfTimeError, Patience, Pools, Watch, patient_pools
+from downhaul.sockets import Limits, Patience, Pools, Watch, patient_pools
+from downhaul.trouble import TROUBLE, LinkError, chain, describe, phrase, retry_after_in, seconds_in
 
 _REDIRECTS = (301, 302, 303, 307, 308)
 _MAX_REDIRECTS = 3
@@ -33,35 +28,10 @@ _PROBLEM = "application/problem+json"
 _JSON = f"application/json, {_PROBLEM}"
 # What compresses on the way may make it weak, or put something of its own into it: then it tells nothing.
 _ETAG = re.compile(r'(?:W/)?"([^":]+:\d+)"')
-# A ValueError is what requests raises for a redirect to an address that is none.
-_TROUBLE = (requests.RequestException, urllib3.exceptions.HTTPError, OSError, HTTPException, ValueError)
 
 # A first request would load these codecs in the middle of a wait, where a fork could catch them half loaded.
 "localhost".encode("idna")
 "localhost".encode("latin-1")
-
-
-class LinkError(Exception):
-    """The service gave no usable answer. `cause` names the kind of trouble in a word that does not change with details.
-
-    `retry_after`: seconds for which the service asked to be left alone. `status`: of its answer, 0 without one.
-    """
-
-    def __init__(self, message: str, cause: str, *, retry_after: float | None = None, status: int = 0) -> None:
-        super().__init__(message)
-        self.cause = cause
-        self.retry_after = retry_after
-        self.status = status
-
-    @property
-    def refused(self) -> bool:
-        """Whether the service does not accept the key."""
-        return self.status in (HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN)
-
-    @property
-    def missing(self) -> bool:
-        """Whether the service has nothing at this address: it may be older than this SDK."""
-        return self.status in (HTTPStatus.NOT_FOUND, HTTPStatus.METHOD_NOT_ALLOWED)
 
 
 class Polled(NamedTuple):
@@ -90,7 +60,7 @@ class Transport:
         """Ask for the service's snapshot, unless `etag` is still it. Raises LinkError."""
         headers = {"Accept": _JSON} | ({"If-None-Match": etag} if etag else {})
         with self._request("GET", f"/sdk/v1/snapshot?service={service}", headers) as response:
-            age_s = float(_seconds(response.headers.get("Age", "")) or 0)
+            age_s = float(seconds_in(response.headers.get("Age", "")) or 0)
             if response.status_code == HTTPStatus.NOT_MODIFIED and etag:
                 return Polled(None, age_s)
             self._check(response, "application/json")
@@ -128,6 +98,8 @@ class Transport:
             headers["Last-Event-ID"] = place
         with self._request("GET", f"/sdk/v1/stream?service={service}&process={process}", headers) as response:
             self._check(response, "text/event-stream")
+            if coding := response.headers.get("Content-Encoding", ""):  # it could hold back an event
+                raise LinkError(f"the service answered with a stream that is coded as {coding[:80]!r}", "coding")
             self._patience.begin_stream()
             yield _chunks(response)
 
@@ -159,8 +131,8 @@ class Transport:
         try:
             with self._final(method, self._url + path, headers, body) as response:
                 yield response
-        except _TROUBLE as error:
-            cause, sentence = _describe(error)
+        except TROUBLE as error:
+            cause, sentence = describe(error)
             raise LinkError(sentence, cause) from None
 
     def _final(self, method: str, url: str, headers: Mapping[str, str], body: bytes | None) -> requests.Response:
@@ -179,7 +151,7 @@ class Transport:
         try:
             return self._send(method, url, headers, body)
         except requests.ConnectionError as error:
-            if not any(isinstance(each, ConnectionResetError | BrokenPipeError) for each in _chain(error)):
+            if not any(isinstance(each, ConnectionResetError | BrokenPipeError) for each in chain(error)):
                 raise
         # The server may have closed an idle connection just as it was used again: that is no trouble, once.
         return self._send(method, url, headers, body)
@@ -194,9 +166,9 @@ class Transport:
         status = response.status_code
         if status != HTTPStatus.OK:
             raise LinkError(
-                f"the service answered {_phrase(status)}{self._detail(response)}",
+                f"the service answered {phrase(status)}{self._detail(response)}",
                 f"status {status}",
-                retry_after=_retry_after(response.headers.get("Retry-After", "")),
+                retry_after=retry_after_in(response.headers.get("Retry-After", "")),
                 status=status,
             )
         kind = response.headers.get("Content-Type", "").split(";")[0].strip().lower()
@@ -282,55 +254,3 @@ def _origin(url: str) -> str:
     except ValueError:
         return "an address that is none"
     return f"{parts.scheme}://{parts.hostname}:{port}"
-
-
-def _phrase(status: int) -> str:
-    try:
-        return f"{status} {HTTPStatus(status).phrase}"  # not the server's own words: they go into a log
-    except ValueError:
-        return str(status)
-
-
-def _seconds(value: str) -> int | None:
-    """A number of seconds in a header."""
-    return int(value[:9]) if value.isascii() and value.isdigit() else None
-
-
-def _retry_after(value: str) -> float | None:
-    """Seconds from a Retry-After header (RFC 9110, 10.2.3): a number, or a date."""
-    if (seconds := _seconds(value)) is not None:
-        return float(seconds)
-    try:
-        at = parsedate_to_datetime(value)
-    except ValueError:
-        return None
-    return max(0.0, (at.replace(tzinfo=at.tzinfo or UTC) - datetime.now(UTC)).total_seconds())
-
-
-def _chain(error: BaseException) -> Iterator[BaseException]:
-    """An error and what lies behind it, outermost first: requests wraps urllib3, which wraps the system."""
-    seen: set[int] = set()
-    pending: list[Any] = [error]
-    while pending:
-        each = pending.pop(0)
-        if isinstance(each, BaseException) and id(each) not in seen:
-            seen.add(id(each))
-            yield each
-            pending += [*each.args, getattr(each, "reason", None), each.__cause__, each.__context__]
-
-
-def _describe(error: BaseException) -> tuple[str, str]:
-    """The kind of a failure, and a sentence about it without addresses of objects and the library's stack of names."""
-    causes = list(_chain(error))
-    for each in reversed(causes):
-        if isinstance(each, OutOfTimeError):
-            return "timeout", f"the service gave no whole answer in time: {each}"
-        if isinstance(each, ssl.SSLCertVerificationError):
-            return "TLS", f"the service's certificate is not trusted: {each.verify_message}"
-        if isinstance(each, ssl.SSLError):
-            return "TLS", f"no secure connection to the service: {each.reason or each}"
-        if isinstance(each, socket.gaierror):
-            return "name", f"the service's host name cannot be resolved: {each.strerror}"
-        if isinstance(each, OSError) and each.strerror and not isinstance(each, requests.RequestException):
-            return f"errno {each.errno}", f"no connection to the service: {each.strerror}"
-    return type(causes[-1]).__name__, f"the service's answer was broken off or unreadable ({type(causes[-1]).__name__})"

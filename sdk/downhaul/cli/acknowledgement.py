@@ -1,129 +1,100 @@
-"""Watching a change arrive: a bar while it does, and then a verdict that nobody can misread."""
+"""Who has obeyed: a verdict that nobody can misread, with the missing by name, and an exit code for scripts."""
 
 from __future__ import annotations
 
-import time
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
-from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
+from rich.console import RenderableType
 from rich.text import Text
 
-from downhaul.cli.errors import CliError, ExitCode
+from downhaul.cli.errors import ExitCode
 from downhaul.cli.output import Listed, plain, table
-from downhaul.cli.session import Session
+from downhaul.cli.words import ago, listed
 
-LOOK_EVERY_S = 0.5
 MOST_NAMED = 50
 """Stragglers that are shown to people; `--json` has all of them."""
 
-Document = dict[str, Any]
+Known = Mapping[str, Any]
+"""How far a change has come, as the API tells it: `instances`, `applied`, `confirmed`, `stragglers`, `latency_ms`."""
 
 
-def watch(session: Session, document: Document, wait: float) -> Document:
-    """The acknowledgement of a change that is made, once all have applied it or `wait` seconds have passed.
+@dataclass(frozen=True, slots=True)
+class Change:
+    """A change that is made, and whose instances are to have it; without services: all that it concerns."""
 
-    `document` is what is known so far, as the service answered. Whatever happens here, the change stands: where the
-    service cannot be asked any more, what is known so far is the answer.
-    """
-    known = document
-    deadline = time.monotonic() + wait
-    with _bar(session) as show:
-        while True:
-            show(known)
-            left = deadline - time.monotonic()
-            if known["confirmed"] or left <= 0:
-                return known
-            look_again = time.monotonic() + min(left, LOOK_EVERY_S)
-            try:
-                known = session.api.get(
-                    "acknowledgement", revision=known["revision"], wait=f"{min(left, LOOK_EVERY_S):.3f}"
-                )
-            except CliError as error:
-                if error.code not in (ExitCode.UNAVAILABLE, ExitCode.OTHER):
-                    raise
-                session.output.note(f"The change is made, but how far it has come cannot be asked: {error}")
-                return {**known, "confirmed": False}
-            if not known["confirmed"]:  # a service with too many who wait answers at once
-                time.sleep(max(0.0, look_again - time.monotonic()))
+    sentence: str
+    """Without a full stop: `checkout/new-checkout is killed in production (revision 42)`."""
+    revision: int
+    services: tuple[str, ...] = ()
+    environment: str | None = None
 
 
-def verdict(document: Document) -> list[Text | Listed]:
-    """In words; with the stragglers, if there are any."""
-    instances, applied = document["instances"], document["applied"]
-    if document["confirmed"] and not instances:
-        return [plain("No live process is known that it concerns.")]
-    if document["confirmed"]:
-        return [Text.assemble(("Confirmed", "bold green"), f" by {_all(instances)}{_latency(document)}.")]
-    missing = f"{applied} of {_processes(instances)} have applied it"
-    head = Text.assemble(("NOT CONFIRMED", "bold red"), f": {missing}.")
-    stragglers = document["stragglers"]
-    if not stragglers:
-        return [head]
-    rest = [plain(f"... and {len(stragglers) - MOST_NAMED} more")] if len(stragglers) > MOST_NAMED else []
-    return [head, plain("Not, as far as is known:"), _named(stragglers[:MOST_NAMED]), *rest]
+def verdict(known: Known, services: Sequence[str] = (), environment: str | None = None) -> list[RenderableType]:
+    """In words: a line, and below it the missing ones, if there are any."""
+    instances, applied = known["instances"], known["applied"]
+    if known["confirmed"]:
+        return [_nobody(services, environment) if not instances else _confirmed(known)]
+    missing = known["stragglers"]
+    if not missing:
+        return [_unconfirmed(_unsure(instances, applied))]
+    more = [plain(f"... and {len(missing) - MOST_NAMED} more; --json has them.")] if len(missing) > MOST_NAMED else []
+    return [_unconfirmed(f"{progress(known)}. Still missing:"), stragglers(missing[:MOST_NAMED]), *more]
 
 
-def exit_code(document: Document) -> ExitCode:
+def exit_code(known: Known) -> ExitCode:
     """0 when all have applied it, else 3."""
-    return ExitCode.OK if document["confirmed"] else ExitCode.UNCONFIRMED
+    return ExitCode.OK if known["confirmed"] is True else ExitCode.UNCONFIRMED
 
 
-def ago(seconds: float) -> str:
-    """`3 s ago`, `12 min ago`."""
-    if seconds < 120:
-        return f"{seconds:.0f} s ago"
-    return f"{seconds / 60:.0f} min ago" if seconds < 7200 else f"{seconds / 3600:.0f} h ago"
+def progress(known: Known) -> str:
+    """`37 of 38 processes have applied it`."""
+    instances, applied = known["instances"], known["applied"]
+    return f"{applied} of {instances} process{'' if instances == 1 else 'es'} {_have(applied)} applied it"
 
 
-def _named(stragglers: list[Document]) -> Listed:
+def stragglers(missing: Sequence[Mapping[str, Any]]) -> Listed:
+    """A line for each that has not applied it, as far as is known."""
     rows = [
         [
-            each["service"],
-            each["instance"],
-            each["host"],
-            each["build"],
-            each["revision"],
-            each["link"],
-            ago(each["last_seen_s"]),
+            *(each.get(name) for name in ("instance", "host", "build", "revision")),
+            ago(each.get("last_seen_s")),
+            _link(each.get("link")),
+            each.get("service"),
         ]
-        for each in stragglers
+        for each in missing
     ]
-    return table(["SERVICE", "INSTANCE", "HOST", "BUILD", "REVISION", "LINK", "LAST HEARD"], rows)
+    return table(["INSTANCE", "HOST", "BUILD", "REVISION", "LAST HEARD", "LINK", "SERVICE"], rows)
 
 
-def _processes(number: int) -> str:
-    return "1 process" if number == 1 else f"{number} processes"
+def _confirmed(known: Known) -> Text:
+    instances, latency = known["instances"], known["latency_ms"]
+    who = "the only process" if instances == 1 else f"all {instances} processes"
+    after = f" in {latency['max']:.0f} ms" if latency else ""
+    return Text.assemble(("Confirmed", "bold green"), f" by {who}{after}.")
 
 
-def _all(instances: int) -> str:
-    return "the one live process" if instances == 1 else f"all {instances} live processes"
+def _nobody(services: Sequence[str], environment: str | None) -> Text:
+    if not services or environment is None:
+        return plain("No live process is known that it concerns: there is nobody to wait for.")
+    whose = f"these {len(services)} services" if len(services) > 3 else listed(services)
+    return plain(f"No live process of {whose} is known in {environment}: there is nobody to wait for.")
 
 
-def _latency(document: Document) -> str:
-    latency = document["latency_ms"]
-    return f", the last of them after {latency['max']:.0f} ms" if latency else ""
+def _unconfirmed(why: str) -> Text:
+    return Text.assemble(("NOT CONFIRMED", "bold red"), plain(f": {why}"))
 
 
-class _Progress:
-    def __init__(self, progress: Progress) -> None:
-        self._progress = progress
-        self._task: TaskID = progress.add_task("applied", total=None, applied="")
-
-    def __call__(self, known: Document) -> None:
-        instances, applied = known["instances"], known["applied"]
-        text = f"{applied} of {_processes(instances)} have applied it"
-        self._progress.update(self._task, total=max(instances, 1), completed=applied, applied=text)
+def _unsure(instances: int, applied: int) -> str:
+    if applied:
+        return f"{applied} of {instances} {_have(applied)} applied it, but the service is not sure that it knows all."
+    return "the service does not know who has applied it."
 
 
-@contextmanager
-def _bar(session: Session) -> Iterator[Any]:
-    """On a terminal only, on stderr, and gone at the end: the verdict takes its place."""
-    console = session.output.terminal()
-    if console is None or session.as_json:
-        yield lambda known: None
-        return
-    columns = (BarColumn(bar_width=30), TextColumn("{task.fields[applied]}"), TimeElapsedColumn())
-    with Progress(*columns, console=console, transient=True) as progress:
-        yield _Progress(progress)
+def _have(number: int) -> str:
+    return "has" if number == 1 else "have"
+
+
+def _link(link: str | None) -> str | Text | None:
+    return plain(link, "bold red") if link == "silent" else link

@@ -7,7 +7,7 @@ its connection fails, and a kill that is sent twice is one kill.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import quote
 from uuid import uuid4
@@ -38,6 +38,8 @@ class Listing:
 
     items: list[dict[str, Any]]
     more: bool = False
+    about: Mapping[str, Any] = field(default_factory=Document)
+    """What the last page says beside its items."""
 
 
 class Api:
@@ -50,9 +52,9 @@ class Api:
         self._session.auth = _Bearer(connection.token)
         self._session.headers.update({"Accept": "application/json", "User-Agent": f"downhaul-cli/{__version__}"})
 
-    def get(self, *path: str, **query: str | int | None) -> Any:
-        """The document."""
-        return self._send("GET", path, params=query)
+    def get(self, *path: str, within: float = TIMEOUT_S[1], **query: str | int | None) -> Any:
+        """The document. `within`: seconds for the answer to come."""
+        return self._send("GET", path, params=query, within=within)
 
     def list(self, *path: str, limit: int | None = None, **query: str | None) -> Listing:
         """All items, page after page; or the first `limit` of them."""
@@ -64,24 +66,24 @@ class Api:
             items += page["items"]
             cursor = page["next"]
             if cursor is None:
-                return Listing(items)
-        return Listing(items, more=True)
+                return Listing(items, about=page)
+        return Listing(items, more=True, about=page)
 
-    def post(self, *path: str, body: Mapping[str, Any] | None = None) -> Any:
-        """The answer."""
-        return self._send("POST", path, body={} if body is None else body)
+    def post(self, *path: str, body: Mapping[str, Any] | None = None, within: float = TIMEOUT_S[1]) -> Any:
+        """The answer. `within`: seconds for it to come."""
+        return self._send("POST", path, body={} if body is None else body, within=within)
 
-    def put(self, *path: str, body: Mapping[str, Any], version: int | None = None) -> Any:
+    def put(self, *path: str, body: Mapping[str, Any], version: int | None = None, **query: str | int | None) -> Any:
         """The document as it is now; refused when it is not at `version` before."""
-        return self._send("PUT", path, body=body, version=version)
+        return self._send("PUT", path, body=body, version=version, params=query)
 
     def patch(self, *path: str, body: Mapping[str, Any], version: int | None = None, **query: str | int | None) -> Any:
         """The document as it is now; refused when it is not at `version` before."""
         return self._send("PATCH", path, body=body, version=version, params=query)
 
-    def delete(self, *path: str, version: int | None = None) -> None:
-        """Nothing; refused when it is not at `version`."""
-        self._send("DELETE", path, version=version)
+    def delete(self, *path: str, version: int | None = None, **query: str | int | None) -> Any:
+        """The answer, if there is one; refused when it is not at `version`."""
+        return self._send("DELETE", path, version=version, params=query)
 
     def _send(
         self,
@@ -91,32 +93,34 @@ class Api:
         params: Mapping[str, str | int | None] | None = None,
         body: Mapping[str, Any] | None = None,
         version: int | None = None,
+        within: float = TIMEOUT_S[1],
     ) -> Any:
         headers = {} if method == "GET" else {"Idempotency-Key": str(uuid4())}
         if version is not None:
             headers["If-Match"] = f'"{version}"'
         request = requests.Request(method, self._address(path), headers=headers, params=params, json=body)
-        return self._read(self._twice(self._session.prepare_request(request)))
+        return self._read(self._twice(self._session.prepare_request(request), within))
 
     def _address(self, path: tuple[str, ...]) -> str:
         return "/".join([self._base, *(quote(part, safe="") for part in path)])
 
-    def _twice(self, request: requests.PreparedRequest) -> requests.Response:
+    def _twice(self, request: requests.PreparedRequest, within: float) -> requests.Response:
         """Send it, and once more when the connection failed: to the service it is the same operation."""
         failures: list[Exception] = []
         for _ in range(2):
             try:
-                return self._once(request)
+                return self._once(request, within)
             except requests.RequestException as error:
                 failures.append(error)
                 if not _may_pass(error):
                     break
         raise unreachable(self._url, failures, wrote=request.method != "GET") from None
 
-    def _once(self, request: requests.PreparedRequest) -> requests.Response:
+    def _once(self, request: requests.PreparedRequest, within: float) -> requests.Response:
         settings = self._session.merge_environment_settings(request.url or "", {}, None, None, None)
+        timeout = (min(TIMEOUT_S[0], within), within)
         # A redirect would turn a POST into a GET, and a kill that was not made would look like one that was.
-        return self._session.send(request, timeout=TIMEOUT_S, allow_redirects=False, **settings)
+        return self._session.send(request, timeout=timeout, allow_redirects=False, **settings)
 
     def _read(self, response: requests.Response) -> Any:
         if response.status_code == requests.codes.no_content:

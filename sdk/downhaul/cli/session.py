@@ -33,6 +33,12 @@ class Session:
         else:
             self.output.show(*parts)
 
+    def say(self, sentence: str) -> None:
+        """The first part of an answer for people, at once: more of it takes its time."""
+        if not self.as_json:
+            self.output.show(sentence)
+            self.output.flush()
+
     def answer_list(self, listing: Listing, part: RenderableType, *, empty: str) -> None:
         """A list of documents; `empty` says on stderr what there could be."""
         if self.as_json or listing.items:

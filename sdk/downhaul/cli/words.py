@@ -103,6 +103,16 @@ def clock(timestamp: Any) -> str:
     return f"{moment.astimezone(UTC):%Y-%m-%d %H:%M:%S}"
 
 
+def ago(seconds: float | None) -> str:
+    """`3 s ago`, `12 min ago`; nothing where it is not known."""
+    if seconds is None:
+        return ""
+    for unit, length in (("days", 86_400), ("h", 3600), ("min", 60)):
+        if seconds >= 2 * length:
+            return f"{seconds / length:.0f} {unit} ago"
+    return f"{seconds:.0f} s ago"
+
+
 def count(number: int, noun: str) -> str:
     """`1 rule`, `2 rules`."""
     return f"{number} {noun}" if number == 1 else f"{number} {noun}s"

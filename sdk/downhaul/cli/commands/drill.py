@@ -2,16 +2,25 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import click
+from rich.console import RenderableType
+from rich.text import Text
 
-from downhaul.cli.acknowledgement import ago, exit_code, verdict
+from downhaul.cli.acknowledgement import exit_code, verdict
+from downhaul.cli.api import TIMEOUT_S
 from downhaul.cli.errors import ExitCode
 from downhaul.cli.options import LONGEST_WAIT_S, SERVICE, common, environment, given
-from downhaul.cli.output import indented, table
+from downhaul.cli.output import Cell, indented, plain, table
 from downhaul.cli.session import Session
-from downhaul.cli.words import listed
+from downhaul.cli.words import ago, count, listed
+
+
+MOST_NAMED = 5
+"""Stragglers of each service in the table of the last drills; `--json` has more."""
 
 
 @click.command()
@@ -34,16 +43,47 @@ def drill(session: Session, environment: str | None, services: tuple[str, ...], 
     """
     if last:
         return _last(session, environment, services)
-    answer = session.api.post("drills", body=given(environment=environment, services=services, wait=wait))
-    session.answer(answer, f"Drill in {answer['environment']} (revision {answer['revision']}):")
-    if not session.as_json:
-        for each in answer["services"]:
-            session.output.show(each["service"], *map(indented, _told(each)))
+    body = given(environment=environment, services=services, wait=wait)
+    try:
+        with _busy(session, wait):
+            answer = session.api.post("drills", body=body, within=wait + TIMEOUT_S[1])
+    except KeyboardInterrupt:
+        session.output.note("Not waiting any longer. The drill ends by itself; `downhaul drill --last` shows it then.")
+        raise
+    session.answer(answer, f"Drill in {answer['environment']} (revision {answer['revision']}):", *_told(answer))
     return exit_code(answer)
 
 
-def _told(result: dict[str, Any]) -> list[Any]:
-    return [result["error"]] if result.get("error") else verdict(result)
+def _told(answer: dict[str, Any]) -> Iterator[RenderableType]:
+    """A line for each service, with its stragglers below it; then all in one."""
+    results = answer["services"]
+    for each in results:
+        if each.get("error"):
+            yield Text.assemble(plain(f"{each['service']}: "), ("NOT DRILLED", "bold red"), plain(f": {each['error']}"))
+            continue
+        first, *rest = verdict(each, [each["service"]], answer["environment"])
+        yield Text.assemble(plain(f"{each['service']}: "), first)
+        yield from map(indented, rest)
+    failed = sum(each["confirmed"] is not True for each in results)
+    if not results:
+        yield "There is no service yet; make one with `downhaul services create SERVICE`."
+    elif failed:
+        yield Text.assemble(
+            ("FAILED", "bold red"), plain(f": {failed} of {count(len(results), 'service')} did not obey.")
+        )
+    else:
+        yield f"{count(len(results), 'service')} drilled, nobody is missing."
+
+
+@contextmanager
+def _busy(session: Session, wait: float) -> Iterator[None]:
+    """On a terminal, that something goes on."""
+    console = session.output.terminal()
+    if console is None or session.as_json:
+        yield
+        return
+    with console.status(f"A drill is going on; it takes {wait:g} s at most, unless all obey before."):
+        yield
 
 
 def _last(session: Session, environment: str | None, services: tuple[str, ...]) -> ExitCode:
@@ -58,13 +98,17 @@ def _last(session: Session, environment: str | None, services: tuple[str, ...]) 
             each["service"],
             each["environment"],
             ago(each["age_s"]),
-            "confirmed" if each["confirmed"] else "NOT CONFIRMED",
+            _result(each),
             f"{each['applied']} of {each['instances']}",
             f"{each['latency_ms']['max']:.0f} ms" if each["latency_ms"] else None,
-            each.get("error") or listed([one["instance"] for one in each["stragglers"][:5]]),
+            listed([one["instance"] for one in each["stragglers"][:MOST_NAMED]]),
         ]
         for each in found.items
     ]
     headers = ["SERVICE", "ENVIRONMENT", "WHEN", "RESULT", "OBEYED", "LAST AFTER", "STRAGGLERS"]
     session.answer_list(found, table(headers, rows), empty="There was no drill yet; run one with `downhaul drill`.")
     return ExitCode.OK if all(each["confirmed"] for each in found.items) else ExitCode.UNCONFIRMED
+
+
+def _result(last: dict[str, Any]) -> Cell:
+    return "confirmed" if last["confirmed"] else plain("NOT CONFIRMED", "bold red")

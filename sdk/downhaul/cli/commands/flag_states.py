@@ -6,7 +6,7 @@ from typing import Any
 
 import click
 
-from downhaul.cli.acknowledgement import exit_code, verdict, watch
+from downhaul.cli.acknowledgement import Change
 from downhaul.cli.errors import ExitCode
 from downhaul.cli.options import (
     ARRAY,
@@ -22,6 +22,7 @@ from downhaul.cli.options import (
 )
 from downhaul.cli.session import Session
 from downhaul.cli.variants import read_serve
+from downhaul.cli.watching import await_written, now
 from downhaul.cli.words import state
 
 
@@ -100,20 +101,18 @@ def _change(
     wait: float | None,
 ) -> ExitCode:
     path = ("services", flag.service, "flags", flag.key, "environments", environment)
-    query = {} if wait is None else {"wait": 0}
-    document = session.api.patch(*path, body=body, version=version, **query)
-    sentence = f"{flag} in {environment}: {state(document, environment)} (revision {document['version']})."
+    document = session.api.patch(*path, body=body, version=version, **now(wait))
+    sentence = f"{flag} in {environment}: {state(document, environment)} (revision {document['version']})"
     if wait is None:
-        session.answer(document, sentence)
-    elif not session.as_json:
-        session.output.show(sentence)
+        session.answer(document, f"{sentence}.")
+    else:
+        session.say(f"{sentence}.")
     if not session.as_json:
         _warn(session, flag, environment, document["environments"][environment])
     if wait is None:
         return ExitCode.OK
-    known = watch(session, document["acknowledgement"], wait)
-    session.answer({**document, "acknowledgement": known}, *verdict(known))
-    return exit_code(known)
+    change = Change(sentence, document["version"], (flag.service,), environment)
+    return await_written(session, change, document, wait)
 
 
 def _warn(session: Session, flag: FlagName, environment: str, document: dict[str, Any]) -> None:

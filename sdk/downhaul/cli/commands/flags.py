@@ -6,8 +6,10 @@ from typing import Any
 
 import click
 
+from downhaul.cli.acknowledgement import Change
 from downhaul.cli.commands.flag_states import rollout, set_state
 from downhaul.cli.commands.log import older_note
+from downhaul.cli.errors import ExitCode
 from downhaul.cli.flag_view import flag_page, flag_table
 from downhaul.cli.log_view import history_table
 from downhaul.cli.options import (
@@ -22,10 +24,12 @@ from downhaul.cli.options import (
     limit,
     newest,
     version,
+    wait,
     yes,
 )
 from downhaul.cli.session import Session
 from downhaul.cli.variants import read_variants
+from downhaul.cli.watching import await_written, now
 
 PURPOSES = click.Choice(["release", "experiment", "ops", "permission"])
 
@@ -114,16 +118,22 @@ def create_flag(
 @flags.command("delete")
 @click.argument("flag", type=FLAG, metavar="SERVICE/FLAG")
 @version
+@wait
 @yes
 @common
-def delete_flag(session: Session, flag: FlagName, version: int | None, yes: bool) -> None:
+def delete_flag(session: Session, flag: FlagName, version: int | None, wait: float | None, yes: bool) -> ExitCode:
     """Remove a flag, with its states and rules.
 
     Where code still asks for it, the caller's default is served.
     """
     confirm(f"Remove {flag}?", yes=yes)
-    session.api.delete("services", flag.service, "flags", flag.key, version=version)
-    session.answer({"deleted": str(flag)}, f"{flag} is removed.")
+    gone = session.api.delete("services", flag.service, "flags", flag.key, version=version, **now(wait))
+    document, sentence = {"deleted": str(flag)}, f"{flag} is removed"
+    if wait is None:
+        session.answer(document, f"{sentence}.")
+        return ExitCode.OK
+    session.say(f"{sentence}.")
+    return await_written(session, Change(sentence, gone["acknowledgement"]["revision"]), {**document, **gone}, wait)
 
 
 @flags.command("history")

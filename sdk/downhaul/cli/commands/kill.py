@@ -6,10 +6,11 @@ from typing import Any
 
 import click
 
-from downhaul.cli.acknowledgement import exit_code, verdict, watch
+from downhaul.cli.acknowledgement import Change
 from downhaul.cli.errors import CliError, ExitCode
 from downhaul.cli.options import FLAG, SERVICE, FlagName, common, environment, given, reason, wait
 from downhaul.cli.session import Session
+from downhaul.cli.watching import await_all
 from downhaul.cli.words import listed
 
 _flags = click.argument("flags", type=FLAG, nargs=-1, metavar="[SERVICE/FLAG]...")
@@ -66,33 +67,40 @@ def _switch(
         raise click.UsageError(f"Say what to {verb}: SERVICE/FLAG, --tag or --service.")
     body = given(environment=environment, reason=reason)
     if len(flags) == 1 and not tags and not services:
-        answer = session.api.post("services", flags[0].service, "flags", flags[0].key, verb, body=body)
+        path = ("services", flags[0].service, "flags", flags[0].key, verb)
     else:
+        path = (verb,)
         body |= given(flags=tuple(map(str, flags)), tags=tags, services=services)
-        answer = session.api.post(verb, body=body)
+    answer = _made(session, verb, path, body)
+    sentence = _sentence(verb, answer)
     if wait is None:
-        session.answer(answer, f"{_sentence(verb, answer)}.")
+        session.answer(answer, f"{sentence}.")
         code = ExitCode.OK
     else:
-        code = _watched(session, verb, answer, wait)
+        code = _awaited(session, sentence, answer, wait)
     if missing := answer["not_found"]:
         session.output.flush()
         raise CliError(f"not found: {listed(missing)}", ExitCode.NOT_FOUND, hint="all others were found")
     return code
 
 
-def _watched(session: Session, verb: str, answer: dict[str, Any], wait: float) -> ExitCode:
-    """The change is made before anybody is waited for, and that is said at once."""
-    if not session.as_json:
-        session.output.show(f"{_sentence(verb, answer)}.")
-        session.output.flush()
+def _made(session: Session, verb: str, path: tuple[str, ...], body: dict[str, Any]) -> Any:
     try:
-        known = watch(session, answer, wait)
+        return session.api.post(*path, body=body)
     except KeyboardInterrupt:
-        session.output.note(f"Not waited for any longer. What was done stands: {_sentence(verb, answer)}.")
+        session.output.note(
+            f"Interrupted before the service had answered: it is not known whether the {verb} was made. "
+            "It does no harm to run the command again."
+        )
         raise
-    session.answer({**answer, **known}, *verdict(known))
-    return exit_code(known)
+
+
+def _awaited(session: Session, sentence: str, answer: dict[str, Any], wait: float) -> ExitCode:
+    """The change is made before anybody is waited for, and that is said at once."""
+    services = tuple(dict.fromkeys(name.partition("/")[0] for name in answer["flags"]))
+    change = Change(sentence, answer["revision"], services, answer["environment"])
+    session.say(f"{sentence}.")
+    return await_all(session, change, answer, wait, lambda known: {**answer, **known})
 
 
 def _sentence(verb: str, answer: dict[str, Any]) -> str:

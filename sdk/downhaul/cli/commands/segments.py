@@ -6,10 +6,12 @@ from typing import Any
 
 import click
 
+from downhaul.cli.acknowledgement import Change
 from downhaul.cli.errors import CliError, ExitCode
-from downhaul.cli.options import OBJECT, SEGMENT, common, confirm, limit, version, yes
+from downhaul.cli.options import OBJECT, SEGMENT, common, confirm, limit, version, wait, yes
 from downhaul.cli.output import fields, table
 from downhaul.cli.session import Session
+from downhaul.cli.watching import await_written, now
 from downhaul.cli.words import condition, when
 
 
@@ -52,13 +54,22 @@ def show_segment(session: Session, key: str) -> None:
 @click.option("--when", "condition", type=OBJECT, required=True, help="The condition.")
 @click.option("--name", help="How people call it; left out: as it is, else the key.")
 @version
+@wait
 @common
-def set_segment(session: Session, key: str, condition: Any, name: str | None, version: int | None) -> None:
+def set_segment(
+    session: Session, key: str, condition: Any, name: str | None, version: int | None, wait: float | None
+) -> ExitCode:
     """Make a segment, or change it for every rule that uses it."""
     if name is None:
         name, version = _as_it_is(session, key, version)
-    document = session.api.put("segments", key, body={"key": key, "name": name, "when": condition}, version=version)
-    session.answer(document, f"The segment {key} is set (revision {document['version']}).")
+    body = {"key": key, "name": name, "when": condition}
+    document = session.api.put("segments", key, body=body, version=version, **now(wait))
+    sentence = f"The segment {key} is set (revision {document['version']})"
+    if wait is None:
+        session.answer(document, f"{sentence}.")
+        return ExitCode.OK
+    session.say(f"{sentence}.")
+    return await_written(session, Change(sentence, document["version"]), document, wait)
 
 
 @segments.command("delete")
