@@ -82,6 +82,7 @@ class Nemesis:
     def lose_redis(self) -> None:
         """Redis loses everything; nobody adopts that; an operator recovers what a node remembers."""
         cluster, began = self.cluster, time.monotonic()
+        print(f"  {began:.3f} Redis loses everything")
         cluster.redis.kill()
         cluster.redis.start()  # whatever was acknowledged is there again, and is written down
         cluster.read_history()
