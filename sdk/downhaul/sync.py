@@ -14,7 +14,7 @@ from downhaul import backoff
 from downhaul.adoption import Adoption
 from downhaul.cache import SnapshotCache
 from downhaul.forks import guard
-from downhaul.health import Once
+from downhaul.health import DEAF_S, Once
 from downhaul.links import DEAD_S, InterruptedByStreamError, Links
 from downhaul.listening import Stream, StreamEnd
 from downhaul.overrides import LOOK_EVERY_S, OverridesError, OverridesFile
@@ -32,6 +32,8 @@ _PATIENCE_WITH_STREAM_S = 2.0
 _LONG_ENOUGH_S = 30.0
 _RESUMED_WITHIN_S = 2.0
 _INTERRUPTED_S = 0.125
+_MOST_INTERRUPTIONS = 3
+_INSISTED_S = 0.3
 _LEAST_FOR_REPORT_S = 1.0
 _GAP_S = 2.0
 _NOT_THERE_S = 300.0
@@ -60,6 +62,7 @@ class Sync:
         self._stream_at = 0.0 if self._settings.stream else math.inf
         self._poll_at = _PATIENCE_WITH_STREAM_S + monotonic() if self._settings.stream else 0.0
         self._short_streams = 0
+        self._stream_is_deaf = False
         self._streaming = False
         self._interruptions = 0
         self._last_word = False
@@ -133,6 +136,9 @@ class Sync:
             self._poll_at = monotonic() + backoff.regular(_FLOOR_S)
             self._health.with_stream()
         self._well("stream", DEAD_S, age_s)
+        self._stream_is_deaf = age_s >= DEAF_S
+        if self._stream_is_deaf:  # its server may be the only one that has lost the store: another one is asked
+            self._poll_at = min(self._poll_at, monotonic() + backoff.regular(2 * self._settings.poll_interval))
 
     def _missed(self) -> None:
         """There is something newer than what is in force: it is fetched, not by a whole fleet in the same moment."""
@@ -187,7 +193,7 @@ class Sync:
             if self._reporter.due and self._links is not None:
                 self._report(self._links)
         except InterruptedByStreamError:
-            return
+            self._interruptions += 1
         self._adoption.keep_if_due()
 
     def work_in(self) -> float:
@@ -206,6 +212,7 @@ class Sync:
             links = self._links or self._connect()
             key = links.key
             current = self._adoption.current
+            self._insist(links)
             etag = current.etag if current and not self._adoption.lacks_whole else None
             polled = links.side.snapshot(self._settings.service, etag)
             if polled.body is None:
@@ -213,7 +220,6 @@ class Sync:
             else:
                 self._adoption.whole(polled.body, polled.place)
         except InterruptedByStreamError:
-            self._interruptions += 1
             self._poll_at = monotonic() + min(_INTERRUPTED_S * 2.0 ** min(self._interruptions, 8), _GAP_S)
             raise
         except LinkError as error:
@@ -230,6 +236,10 @@ class Sync:
                 self._worker.ready.set()
 
     def _polled(self, age_s: float) -> None:
+        if age_s >= DEAF_S and self._links is not None:
+            self._links.side.close()  # behind the same address another server may know better
+        elif self._streaming and self._stream_is_deaf:
+            raise LinkError("the server of the stream has lost its store, and another one has not", "deaf")
         if not self._streaming:
             interval = self._settings.poll_interval
             self._well("poll", 1.2 * interval + self._settings.timeout + _REST_S, age_s)
@@ -251,6 +261,7 @@ class Sync:
         return backoff.after_failure(self._health.failures, interval, error.retry_after)
 
     def _report(self, links: Links) -> None:
+        self._insist(links)
         until_poll_s = max(_LEAST_FOR_REPORT_S, self._poll_at - monotonic())  # which is worth more
         try:
             answer = links.side.report(
@@ -262,7 +273,14 @@ class Sync:
         except LinkError as error:
             self._reporter.failed(error)
         else:
+            self._interruptions = 0
             self._reporter.taken(answer)
+
+    def _insist(self, links: Links) -> None:
+        """What was interrupted again and again gets a moment to come to its end, or it would never be said."""
+        if self._interruptions >= _MOST_INTERRUPTIONS:
+            links.insist(_INSISTED_S)
+            self._interruptions = 0
 
     def _leave(self) -> None:
         """A last word, if somebody listens and it is quickly said."""
