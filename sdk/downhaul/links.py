@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from math import inf
+from time import monotonic
 from typing import Protocol
 
 from downhaul.settings import Settings
@@ -49,7 +51,12 @@ class Links:
         total = settings.timeout
         limits = Limits(silence=min(_SILENCE_S, total), total=total, lull=DEAD_S, body=MAX_BYTES)
         self.stream = Transport(settings.url, key, limits, _Between(duties))
-        self.side = Transport(settings.url, key, limits, _Aside(duties, self.stream))
+        self._aside = _Aside(duties, self.stream)
+        self.side = Transport(settings.url, key, limits, self._aside)
+
+    def insist(self, seconds: float) -> None:
+        """For so long, what is waited for on the side is not interrupted."""
+        self._aside.insisting_until = monotonic() + seconds
 
     def close(self) -> None:
         """Hang up."""
@@ -85,14 +92,17 @@ class _Aside:
     def __init__(self, duties: Duties, stream: Transport) -> None:
         self._duties = duties
         self._stream = stream
+        self.insisting_until = 0.0
 
     def look(self) -> None:
         self._duties.look()
-        if self._stream.heard():
+        if monotonic() >= self.insisting_until and self._stream.heard():
             raise InterruptedByStreamError
 
     def pause(self) -> float:
-        return self._duties.look_in()
+        insisting_s = self.insisting_until - monotonic()
+        return min(self._duties.look_in(), insisting_s if insisting_s > 0 else inf)
 
     def descriptors(self) -> list[int]:
-        return [self._duties.bell.fileno(), *self._stream.descriptors()]
+        stream = self._stream.descriptors() if monotonic() >= self.insisting_until else []
+        return [self._duties.bell.fileno(), *stream]

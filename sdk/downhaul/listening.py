@@ -38,10 +38,10 @@ class Stream:
     def is_behind(self) -> bool:
         """Whether the service has told of something newer than what is in force."""
         current = self._adoption.current
-        if self._behind is None or current is None:
+        if self._behind is None:
             return False
         epoch, revision = self._behind
-        return current.epoch != epoch or current.revision < revision
+        return current is None or current.epoch != epoch or current.revision < revision
 
     def read(self, chunks: Iterator[bytes]) -> StreamEnd:
         """To the end. Raises LinkError, and SnapshotError for a snapshot that must not be used."""
@@ -50,7 +50,6 @@ class Stream:
             for chunk in chunks:
                 for event in parser.feed(chunk):
                     self._take(event)
-                    self._last = monotonic()
                 if self._ended:
                     break
                 self.check()
@@ -83,6 +82,7 @@ class Stream:
             return
         else:
             return
+        self._last = monotonic()
         if self.is_behind:
             return
         self._behind = None
