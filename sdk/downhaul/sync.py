@@ -30,6 +30,7 @@ if TYPE_CHECKING:
 _FLOOR_S = 60.0
 _PATIENCE_WITH_STREAM_S = 2.0
 _LONG_ENOUGH_S = 30.0
+_STREAM_EVERY_S = 5.0
 _RESUMED_WITHIN_S = 2.0
 _INTERRUPTED_S = 0.125
 _MOST_INTERRUPTIONS = 3
@@ -148,7 +149,7 @@ class Sync:
         """In order. All streams of a server end together when it does, so the polls in between are spread as well."""
         self._short_streams = 0 if lived > _LONG_ENOUGH_S else self._short_streams + 1
         now, interval = monotonic(), self._settings.poll_interval
-        pause = backoff.after_stream(self._short_streams, interval, end.retry_s)
+        pause = backoff.after_stream(self._short_streams, min(interval, _STREAM_EVERY_S), end.retry_s)
         if pause > _RESUMED_WITHIN_S:  # a shorter one is a part of the service's housekeeping
             self._without_stream()
         self._streaming = False
@@ -168,7 +169,7 @@ class Sync:
         elif error.missing:
             pause = _NOT_THERE_S * backoff.between(0.9, 1.1)
         else:
-            pause = backoff.after_failure(self._short_streams, interval, error.retry_after)
+            pause = backoff.after_failure(self._short_streams, min(interval, _STREAM_EVERY_S), error.retry_after)
         self._stream_at = now + pause
         soon = backoff.between(0.0, min(1.0, interval)) if was_streaming else 0.0
         if self._short_streams == 1:
