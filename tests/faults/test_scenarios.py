@@ -196,6 +196,19 @@ def test_a_process_that_starts_while_the_service_is_down_has_its_flags_from_the_
         cluster.instances.remove(late)
 
 
+if os.environ.get("DOWNHAUL_FAULTS_MINUTES"):  # it takes longer than a test run has
+
+    def test_where_only_one_node_has_lost_redis_its_instances_hear_of_a_kill_from_the_other(cluster: Cluster) -> None:
+        deaf = cluster.instance("checkout-1")
+        _only_through(deaf, cluster.nodes[1].port)
+        deaf.proxy.targets = tuple(node.port for node in cluster.nodes)
+        cluster.lines[1].set(Hold())
+        cluster.kill(wait=0)
+        wait_until(lambda: _sees(deaf, OFF), "it has asked the other one", 2 * DEAD_S + 2 * CLEARLY_S)
+        cluster.lines[1].clear()
+        wait_until(cluster.is_well, "the node is well again", 30)
+
+
 def test_a_redis_that_comes_back_empty_is_not_adopted_until_an_operator_has_decided(cluster: Cluster) -> None:
     before = cluster.kill()
     positions = cluster.positions()
