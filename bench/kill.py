@@ -47,7 +47,9 @@ flags.close()
 
 
 def measure(processes: int, kills: int) -> dict[str, float]:
-    """Milliseconds: `last_*` to the last process that obeys, `each_*` to each of them, `answer_*` to the answer."""
+    """Milliseconds: `last_*` to the last process that obeys, `each_*` to each of them, `answer_*` to the answer;
+    `processor`: what each of them spends on a change and its report.
+    """
     with tempfile.TemporaryDirectory(prefix="downhaul-bench-") as folder, running(Path(folder)) as (port, _):
         told = {
             "DOWNHAUL_URL": f"http://127.0.0.1:{port}",
@@ -58,8 +60,12 @@ def measure(processes: int, kills: int) -> dict[str, float]:
             followers.wait_all(True, WAIT_S)
             _wait_for_streams(port, processes)
             path = f"/api/v1/services/bench/flags/{KILLED}"
+            used = followers.processor_s()
             rounds = [_round(port, path, followers) for _ in range(kills)]
-    return summary(rounds) | {"confirmed": float(sum(each["confirmed"] for each in rounds))}
+            # Each round is two changes.
+            per_change = (followers.processor_s() - used) * 1000 / (2 * kills * processes)
+    confirmed = sum(each["confirmed"] for each in rounds)
+    return summary(rounds) | {"confirmed": float(confirmed), "processor": per_change}
 
 
 def _wait_for_streams(port: int, processes: int) -> None:
@@ -120,6 +126,8 @@ def show(title: str, found: dict[str, float]) -> None:
         if f"{name}_p50" in found:
             figures = "".join(f"{found[f'{name}_{part}']:12.1f}" for part in ("p50", "p99", "max"))
             print(f"  {text:36}{figures}")
+    if "processor" in found:
+        print(f"  {'processor time of each for a change':36}{found['processor']:12.1f}")
 
 
 def main() -> int:
