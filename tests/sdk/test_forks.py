@@ -113,6 +113,46 @@ def test_parent_and_child_share_no_connection(service: FakeService, connect: Con
     assert client.status().last_error is None
 
 
+def test_parent_and_child_have_streams_of_their_own(service: FakeService, connect: Connect) -> None:
+    client = connect(poll_interval=60)
+    wait_until(lambda: client.status().link == "stream", "the parent streams")
+
+    def child() -> dict[str, Any]:
+        wait_until(lambda: not client.enabled("new-checkout"), "the child follows")
+        return {"link": client.status().link, "pid": os.getpid()}
+
+    result = in_child(child)
+    wait_until(lambda: len({each["pid"] for each in service.reports}) == 2, "both report")
+    service.publish(2, OFF)
+    seen = result()
+    assert seen["link"] == "stream"
+    wait_until(lambda: not client.enabled("new-checkout"), "the parent follows too")
+    assert len(service.of("stream")) == 2 and service.of("snapshot") == [], "nobody has lost one"
+    processes = {each["pid"]: each["process"] for each in service.reports}
+    assert processes[os.getpid()] != processes[seen["pid"]]
+
+
+def test_a_child_does_not_keep_the_connections_of_its_parent_open(service: FakeService, connect: Connect) -> None:
+    client = connect(poll_interval=60)
+    wait_until(lambda: service.streams == 1 and client.status().link == "stream", "the parent streams")
+    reading, writing = os.pipe()
+
+    def child() -> bool:
+        client.close()  # its own, of course
+        os.close(writing)
+        os.read(reading, 1)  # lives until its parent says so
+        return True
+
+    result = in_child(child)
+    wait_until(lambda: len(service.of("stream")) >= 1, "the child is there")
+    client.close()
+    wait_until(lambda: service.streams == 0, "the service sees that the parent has hung up")
+    assert [each["pid"] for each in service.reports if each.get("leaving")][-1:] == [os.getpid()]
+    os.close(writing)
+    assert result() is True
+    os.close(reading)
+
+
 def test_a_child_counts_from_zero(service: FakeService, connect: Connect) -> None:
     client = connect()
     assert client.wait_ready()
