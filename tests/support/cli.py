@@ -77,6 +77,31 @@ KILLED: dict[str, Any] = {
     "not_found": [],
 }
 
+STRAGGLER: dict[str, Any] = {
+    "service": "checkout",
+    "environment": "production",
+    "instance": "checkout-7",
+    "host": "node-7",
+    "build": "2.1.0",
+    "revision": 41,
+    "link": "silent",
+    "last_seen_s": 181.0,
+}
+
+
+def known(instances: int, applied: int, **more: Any) -> dict[str, Any]:
+    """How far a change has come."""
+    return {
+        "revision": 42,
+        "committed_at": "2026-11-23T22:07:01.250Z",
+        "instances": instances,
+        "applied": applied,
+        "confirmed": applied == instances,
+        "stragglers": [STRAGGLER] * (instances - applied),
+        "latency_ms": {"p50": 20.0, "p99": 60.0, "max": 61.2} if applied else None,
+        **more,
+    }
+
 
 @dataclass(frozen=True, slots=True)
 class Asked:

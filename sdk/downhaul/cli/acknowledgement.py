@@ -33,14 +33,25 @@ class Change:
 
 def verdict(known: Known, services: Sequence[str] = (), environment: str | None = None) -> list[RenderableType]:
     """In words: a line, and below it the missing ones, if there are any."""
-    instances, applied = known["instances"], known["applied"]
+    return [headline(known, services, environment), *details(known)]
+
+
+def headline(known: Known, services: Sequence[str] = (), environment: str | None = None) -> Text:
+    """`Confirmed by all 38 processes in 212 ms.`, or that it is not."""
     if known["confirmed"]:
-        return [_nobody(services, environment) if not instances else _confirmed(known)]
+        return _confirmed(known) if known["instances"] else _nobody(services, environment)
+    if known["stragglers"]:
+        return _unconfirmed(f"{progress(known)}. Still missing:")
+    return _unconfirmed(_unsure(known["instances"], known["applied"]))
+
+
+def details(known: Known) -> list[RenderableType]:
+    """Those who are missing."""
     missing = known["stragglers"]
-    if not missing:
-        return [_unconfirmed(_unsure(instances, applied))]
+    if not missing or known["confirmed"]:
+        return []
     more = [plain(f"... and {len(missing) - MOST_NAMED} more; --json has them.")] if len(missing) > MOST_NAMED else []
-    return [_unconfirmed(f"{progress(known)}. Still missing:"), stragglers(missing[:MOST_NAMED]), *more]
+    return [stragglers(missing[:MOST_NAMED]), *more]
 
 
 def exit_code(known: Known) -> ExitCode:

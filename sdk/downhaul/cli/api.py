@@ -62,7 +62,7 @@ class Api:
         cursor: str | None = None
         while limit is None or len(items) < limit:
             wanted = PAGE if limit is None else min(PAGE, limit - len(items))
-            page = self.get(*path, **query, limit=wanted, cursor=cursor)
+            page = self._send("GET", path, params={**query, "limit": wanted, "cursor": cursor})
             items += page["items"]
             cursor = page["next"]
             if cursor is None:

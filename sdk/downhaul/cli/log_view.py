@@ -5,7 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from downhaul.cli.output import Listed, table
+from rich.text import Text
+
+from downhaul.cli.output import Listed, plain, table
 from downhaul.cli.words import clock, value
 
 _LONGEST = 120
@@ -16,6 +18,13 @@ def log_table(entries: Sequence[Mapping[str, Any]]) -> Listed:
     """A line for each commit."""
     headers = ["REV", "WHEN (UTC)", "WHO", "WHAT", "ON", "REASON"]
     return table(headers, [[*_head(each), _documents(each["documents"]), each.get("reason")] for each in entries])
+
+
+def log_line(entry: Mapping[str, Any]) -> Text:
+    """One commit on a line: `42  2026-11-23 22:07:01 UTC  anna  flag.kill  checkout/new-checkout  double charges`."""
+    revision, at, *parts = _head(entry)
+    told = [f"{revision:>6}", f"{at} UTC", *parts, _documents(entry["documents"]), entry.get("reason")]
+    return plain("  ".join(str(part) for part in told if part).replace("\n", " "))
 
 
 def history_table(entries: Sequence[Mapping[str, Any]]) -> Listed:

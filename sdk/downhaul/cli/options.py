@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 import sys
 from collections.abc import Callable
@@ -133,6 +134,43 @@ class MomentType(click.ParamType[str]):
         return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
 
 
+class WaitType(click.FloatRange):
+    """Seconds to wait for a fleet."""
+
+    def __init__(self) -> None:
+        super().__init__(0, LONGEST_WAIT_S)
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> float:
+        seconds: float = super().convert(value, param, ctx)
+        if not math.isfinite(seconds):
+            self.fail(f"{value} is no number of seconds.", param, ctx)
+        return seconds
+
+
+class WaitingCommand(click.Command):
+    """Takes a `--wait` without a number also in front of an argument, which would else be taken for its value."""
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        end = args.index("--") if "--" in args else len(args)
+        following = [*args[1:end], ""]
+        options = [
+            f"--wait={DEFAULT_WAIT_S}" if word == "--wait" and not _is_number(after) else word
+            for word, after in zip(args[:end], following, strict=True)
+        ]
+        return super().parse_args(ctx, options + args[end:])
+
+
+def _is_number(word: str) -> bool:
+    try:
+        float(word)
+    except ValueError:
+        return False
+    return True
+
+
+LONGEST_WAIT_S = 60
+DEFAULT_WAIT_S = 10.0
+
 FLAG = FlagType()
 SERVICE = Key("service", _SERVICE)
 SERVICE_OR_ALL = Key("service", rf"\*|{_SERVICE}")
@@ -144,6 +182,7 @@ OBJECT = JsonType(dict)
 ARRAY = JsonType(list)
 PERCENT = PercentType()
 MOMENT = MomentType()
+SECONDS = WaitType()
 
 
 def common(command: Command) -> Command:
@@ -216,14 +255,13 @@ version = click.option(
     metavar="N",
     help="Refuse (exit code 5) when it is no longer at this version.",
 )
-LONGEST_WAIT_S = 60
 wait = click.option(
     "--wait",
-    type=click.FloatRange(0, LONGEST_WAIT_S),
+    type=SECONDS,
     is_flag=False,
-    flag_value=10.0,
+    flag_value=DEFAULT_WAIT_S,
     metavar="[SECONDS]",
-    help="Wait until every live process has applied it, at most so many seconds (10 when not said); else exit code 3.",
+    help="Wait until every process has applied it, at most so many seconds (10 when not said); else exit code 3.",
 )
 yes = click.option("--yes", is_flag=True, help="Do not ask.")
 

@@ -49,6 +49,10 @@ class Output:
         """Write to stdout. Escapes keep it valid in every encoding, and harmless on a terminal."""
         sys.stdout.write(json.dumps(document, indent=2) + "\n")
 
+    def json_line(self, document: Any) -> None:
+        """The same on one line, for documents that come one after the other."""
+        sys.stdout.write(json.dumps(document) + "\n")
+
     def note(self, text: str) -> None:
         """Write to stderr: what is not part of the result."""
         self._err.print(plain(text))

@@ -10,14 +10,13 @@ import click
 from rich.console import RenderableType
 from rich.text import Text
 
-from downhaul.cli.acknowledgement import exit_code, verdict
+from downhaul.cli.acknowledgement import details, exit_code, headline
 from downhaul.cli.api import TIMEOUT_S
 from downhaul.cli.errors import ExitCode
-from downhaul.cli.options import LONGEST_WAIT_S, SERVICE, common, environment, given
+from downhaul.cli.options import DEFAULT_WAIT_S, SECONDS, SERVICE, common, environment, given
 from downhaul.cli.output import Cell, indented, plain, table
 from downhaul.cli.session import Session
 from downhaul.cli.words import ago, count, listed
-
 
 MOST_NAMED = 5
 """Stragglers of each service in the table of the last drills; `--json` has more."""
@@ -28,8 +27,8 @@ MOST_NAMED = 5
 @click.option("--service", "services", type=SERVICE, multiple=True, help="Only this service; repeatable.")
 @click.option(
     "--wait",
-    type=click.FloatRange(0, LONGEST_WAIT_S),
-    default=10.0,
+    type=SECONDS,
+    default=DEFAULT_WAIT_S,
     show_default=True,
     metavar="SECONDS",
     help="How long all processes have to obey.",
@@ -61,9 +60,9 @@ def _told(answer: dict[str, Any]) -> Iterator[RenderableType]:
         if each.get("error"):
             yield Text.assemble(plain(f"{each['service']}: "), ("NOT DRILLED", "bold red"), plain(f": {each['error']}"))
             continue
-        first, *rest = verdict(each, [each["service"]], answer["environment"])
-        yield Text.assemble(plain(f"{each['service']}: "), first)
-        yield from map(indented, rest)
+        head = headline(each, [each["service"]], answer["environment"])
+        yield Text.assemble(plain(f"{each['service']}: "), head)
+        yield from map(indented, details(each))
     failed = sum(each["confirmed"] is not True for each in results)
     if not results:
         yield "There is no service yet; make one with `downhaul services create SERVICE`."

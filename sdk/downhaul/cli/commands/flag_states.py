@@ -13,6 +13,7 @@ from downhaul.cli.options import (
     FLAG,
     PERCENT,
     FlagName,
+    WaitingCommand,
     common,
     given,
     needed_environment,
@@ -26,7 +27,7 @@ from downhaul.cli.watching import await_written, now
 from downhaul.cli.words import state
 
 
-@click.command("set")
+@click.command("set", cls=WaitingCommand)
 @click.argument("flag", type=FLAG, metavar="SERVICE/FLAG")
 @needed_environment
 @click.option("--on/--off", "on", default=None, help="Turn it on or off.")
@@ -66,7 +67,7 @@ def set_state(
     return _change(session, flag, environment, body, version, wait)
 
 
-@click.command("rollout")
+@click.command("rollout", cls=WaitingCommand)
 @click.argument("flag", type=FLAG, metavar="SERVICE/FLAG")
 @click.argument("percent", type=PERCENT)
 @needed_environment

@@ -18,6 +18,7 @@ from downhaul.cli.options import (
     OBJECT,
     SERVICE,
     FlagName,
+    WaitingCommand,
     common,
     confirm,
     given,
@@ -115,7 +116,7 @@ def create_flag(
     session.answer(made, f"{flag} is made, and off everywhere." if document is None else f"{flag} is made.")
 
 
-@flags.command("delete")
+@flags.command("delete", cls=WaitingCommand)
 @click.argument("flag", type=FLAG, metavar="SERVICE/FLAG")
 @version
 @wait

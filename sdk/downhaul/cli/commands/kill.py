@@ -8,7 +8,7 @@ import click
 
 from downhaul.cli.acknowledgement import Change
 from downhaul.cli.errors import CliError, ExitCode
-from downhaul.cli.options import FLAG, SERVICE, FlagName, common, environment, given, reason, wait
+from downhaul.cli.options import FLAG, SERVICE, FlagName, WaitingCommand, common, environment, given, reason, wait
 from downhaul.cli.session import Session
 from downhaul.cli.watching import await_all
 from downhaul.cli.words import listed
@@ -20,7 +20,7 @@ _services = click.option(
 )
 
 
-@click.command()
+@click.command(cls=WaitingCommand)
 @_flags
 @_tags
 @_services
@@ -37,7 +37,7 @@ def kill(session: Session, **selection: Any) -> ExitCode:
     return _switch(session, "kill", **selection)
 
 
-@click.command()
+@click.command(cls=WaitingCommand)
 @_flags
 @_tags
 @_services
@@ -67,7 +67,7 @@ def _switch(
         raise click.UsageError(f"Say what to {verb}: SERVICE/FLAG, --tag or --service.")
     body = given(environment=environment, reason=reason)
     if len(flags) == 1 and not tags and not services:
-        path = ("services", flags[0].service, "flags", flags[0].key, verb)
+        path: tuple[str, ...] = ("services", flags[0].service, "flags", flags[0].key, verb)
     else:
         path = (verb,)
         body |= given(flags=tuple(map(str, flags)), tags=tags, services=services)

@@ -8,7 +8,7 @@ import click
 
 from downhaul.cli.acknowledgement import Change
 from downhaul.cli.errors import CliError, ExitCode
-from downhaul.cli.options import OBJECT, SEGMENT, common, confirm, limit, version, wait, yes
+from downhaul.cli.options import OBJECT, SEGMENT, WaitingCommand, common, confirm, limit, version, wait, yes
 from downhaul.cli.output import fields, table
 from downhaul.cli.session import Session
 from downhaul.cli.watching import await_written, now
@@ -49,7 +49,7 @@ def show_segment(session: Session, key: str) -> None:
     session.answer(document, fields(pairs))
 
 
-@segments.command("set")
+@segments.command("set", cls=WaitingCommand)
 @click.argument("key", type=SEGMENT)
 @click.option("--when", "condition", type=OBJECT, required=True, help="The condition.")
 @click.option("--name", help="How people call it; left out: as it is, else the key.")
