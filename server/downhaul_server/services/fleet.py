@@ -44,9 +44,11 @@ class Fleet:
         self._watches: list[Watch] = []
         self._on_applied: list[Applied] = []
         self._on_note: dict[str, Callable[[Any], None]] = {}
+        self._epoch: str | None = None
 
     def follow(self) -> None:
         """Load what Redis holds, and hear what other processes tell, from now on."""
+        self._store.subscribe(self._look_at_epoch)
         self._store.news.follow(self, LOAD_S if self._store.health()["source"] == "redis" else 0)
 
     def now(self) -> float:
@@ -250,6 +252,18 @@ class Fleet:
             "@".join(group), entry.process, partial(encode, entry, self._store.clock.to_redis), urgent=urgent
         )
         return entry
+
+    def _look_at_epoch(self, view: View, _: object) -> None:
+        """A store that was lost has lost the fleet too. What this process knows is told again, for those to come."""
+        before, self._epoch = self._epoch, view.epoch
+        if before in (None, view.epoch):
+            return
+        now, to_redis = self.now(), self._store.clock.to_redis
+        with self._lock:
+            for group, members in self._groups.items():
+                for entry in members.entries.values():
+                    if entry.state(now) is not State.GONE:
+                        self._store.news.put("@".join(group), entry.process, partial(encode, entry, to_redis))
 
     def _merge(self, group: Group, entry: Entry, now: float) -> Entry:
         members = self._members(group)
