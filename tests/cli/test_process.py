@@ -3,57 +3,15 @@
 from __future__ import annotations
 
 import os
-import pty
-import re
 import signal
 import subprocess
 import sys
-import time
-from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 from support.cli import FLAG, FakeService
-
-COMMAND = [sys.executable, "-m", "downhaul.cli"]
-WITHIN_S = 20
-ANSI = re.compile(r"\x1b\[[0-9;]*m")
-
-
-def in_terminal(
-    *arguments: str, columns: int = 80, asked: str = "", typed: str = "", **environ: str
-) -> tuple[int, str]:
-    """Run the command in a pseudo-terminal, and type when it has `asked`; gives the exit code and what was shown."""
-    mine, its = pty.openpty()
-    environment = {**os.environ, "COLUMNS": str(columns), "TERM": "xterm-256color", **environ}
-    # In a session of its own it has no /dev/tty, and so reads passwords from this terminal.
-    process = subprocess.Popen(
-        [*COMMAND, *arguments], stdin=its, stdout=its, stderr=its, env=environment, start_new_session=True
-    )
-    os.close(its)
-    shown = b""
-    for piece in _pieces(mine):
-        shown += piece
-        if typed and asked.encode() in shown:
-            os.write(mine, typed.encode())
-            typed = ""
-    os.close(mine)
-    return process.wait(WITHIN_S), shown.decode().replace("\r\n", "\n")
-
-
-def _pieces(terminal: int) -> Iterator[bytes]:
-    try:
-        while piece := os.read(terminal, 65536):
-            yield piece
-    except OSError:  # so Linux says that the other side has been closed
-        return
-
-
-def until(condition: Callable[[], bool]) -> None:
-    deadline = time.monotonic() + WITHIN_S
-    while not condition():
-        assert time.monotonic() < deadline, "it did not happen in time"
-        time.sleep(0.01)
+from support.terminal import ANSI, COMMAND, WITHIN_S, in_terminal, takes_interrupts
+from support.waiting import wait_until
 
 
 def test_an_interrupt_ends_it_quietly(service: FakeService) -> None:
@@ -63,10 +21,9 @@ def test_an_interrupt_ends_it_quietly(service: FakeService) -> None:
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
-        # A shell's background job ignores interrupts, and so would its children: tests may run in one.
-        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
+        preexec_fn=takes_interrupts,
     )
-    until(lambda: bool(service.asked))
+    wait_until(lambda: service.asked, "it asks")
 
     process.send_signal(signal.SIGINT)
     out, err = process.communicate(timeout=WITHIN_S)
