@@ -134,7 +134,7 @@ def test_parent_and_child_have_streams_of_their_own(service: FakeService, connec
 
 def test_a_child_does_not_keep_the_connections_of_its_parent_open(service: FakeService, connect: Connect) -> None:
     client = connect(poll_interval=60)
-    wait_until(lambda: service.streams == 1 and client.status().link == "stream", "the parent streams")
+    wait_until(lambda: service.streams == 1 and service.reports, "the parent streams, and has said so")
     reading, writing = os.pipe()
 
     def child() -> bool:

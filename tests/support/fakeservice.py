@@ -174,7 +174,10 @@ def _requests(connection: socket.socket) -> Iterator[Request]:
             while header := stream.readline().decode("latin-1").strip():
                 name, _, value = header.partition(":")
                 headers[name.strip().lower()] = value.strip()
-            body = stream.read(int(headers.get("content-length", 0)))
+            length = int(headers.get("content-length", 0))
+            body = stream.read(length)
+            if len(body) < length:  # its sender is gone
+                return
             yield Request(line[0], line[1], headers, body, time.monotonic())
 
 
