@@ -15,6 +15,7 @@ from downhaul.evaluate import bind, copied
 from downhaul.health import Health, Once, Status
 from downhaul.identity import Identity
 from downhaul.layers import Layer, Layers, Override
+from downhaul.listeners import Listeners
 from downhaul.settings import Arguments, Settings
 from downhaul.worker import Found, Worker
 
@@ -64,10 +65,10 @@ class Client:
         self._compiled: Compiled | None = None
         self._counters = Counters()
         self._layers = Layers()
-        self._listeners: list[Listener] = []
-        self._status_listeners: list[StatusListener] = []
-        self._told = ("starting", "none")
         self._once = Once()
+        self._change_listeners = Listeners[frozenset[str]](self._once, "a listener of changes raised")
+        self._status_listeners = Listeners[Status](self._once, "a listener of the status raised")
+        self._told = ("starting", "none")
         self._closed = False
         self._problems = ""
         self.enabled, self.value, self._put = bind(self._missed)
@@ -144,7 +145,7 @@ class Client:
 
         It is called from the thread that follows the service: be quick. What it raises is logged, once.
         """
-        return _added(self._listeners, listener)
+        return self._change_listeners.add(listener)
 
     def on_status(self, listener: StatusListener) -> Callable[[], None]:
         """Call `listener(status)` whenever `state` or `link` of the status has changed. Returns its removal.
@@ -152,7 +153,7 @@ class Client:
         From the same thread as `on_change`, and under the same conditions. Time that passes is a change as well: a
         service that is not heard any more is told of within 13 seconds.
         """
-        return _added(self._status_listeners, listener)
+        return self._status_listeners.add(listener)
 
     def status(self) -> Status:
         """What the client is doing now."""
@@ -205,26 +206,17 @@ class Client:
             return frozenset()
         before, after = self._compiled, self._compile(found)
         self._swap(after)
-        return after.changes_since(before) if self._listeners else frozenset()
+        return after.changes_since(before) if self._change_listeners else frozenset()
 
     def tell(self, names: frozenset[str]) -> None:
         """Called by the worker: tell the listeners."""
-        for listener in list(self._listeners):
-            try:
-                listener(names)
-            except Exception as error:  # noqa: BLE001 -- the user's code must not end the thread that hears of a kill
-                self._once.warn(("listener", listener), "a listener of changes raised", trace=error)
+        self._change_listeners.tell(names)
 
     def attend(self, worker: Worker) -> None:
         """Called by the worker, often: tell the listeners of a status that has changed."""
         if worker is self._worker and (now := (self._state(), self._link())) != self._told:
             self._told = now
-            status = self.status()
-            for listener in list(self._status_listeners):
-                try:
-                    listener(status)
-                except Exception as error:  # noqa: BLE001 -- as for changes
-                    self._once.warn(("listener", listener), "a listener of the status raised", trace=error)
+            self._status_listeners.tell(self.status())
 
     def _assume(self, settings: Settings, found: Found, counted: dict[str, dict[str, int]]) -> None:
         self._settings = settings
@@ -293,16 +285,6 @@ class Client:
         else:
             self._counters.missed(name, "GENERAL")
             self._once.warn(("fault", name, type(error)), "flag %r could not be evaluated", name, trace=error)
-
-
-def _added(listeners: list[Any], listener: Any) -> Callable[[], None]:
-    listeners.append(listener)
-
-    def remove() -> None:
-        if listener in listeners:
-            listeners.remove(listener)
-
-    return remove
 
 
 def _same_source(one: Settings, other: Settings) -> bool:

@@ -6,7 +6,7 @@ from math import inf
 from time import monotonic
 from typing import Protocol
 
-from downhaul.settings import Settings
+from downhaul.settings import Settings, SettingsError, read_key
 from downhaul.snapshot import MAX_BYTES
 from downhaul.sockets import Limits
 from downhaul.transport import Transport
@@ -67,6 +67,42 @@ class Links:
         """In a forked child: these are the parent's connections."""
         self.side.abandon()
         self.stream.abandon()
+
+
+class Connector:
+    """Makes the links when they are needed, and anew when the key has been changed."""
+
+    def __init__(self, settings: Settings, duties: Duties) -> None:
+        self._settings = settings
+        self._duties = duties
+        self.links: Links | None = None
+
+    def connect(self) -> Links:
+        """Links with the key of this moment. Raises SettingsError if it cannot be read."""
+        self.close()
+        self.links = Links(self._settings, read_key(self._settings), self._duties)
+        return self.links
+
+    def has_other_key(self, used: str) -> bool:
+        """Whether the key has been changed since `used` was read; then there are no links with that any more."""
+        try:
+            changed = read_key(self._settings) != used
+        except SettingsError:
+            return False
+        if changed and self.links is not None and self.links.key == used:
+            self.close()
+        return changed
+
+    def close(self) -> None:
+        """Hang up."""
+        if self.links is not None:
+            self.links.close()
+            self.links = None
+
+    def abandon(self) -> None:
+        """In a forked child: the links are the parent's."""
+        if self.links is not None:
+            self.links.abandon()
 
 
 class _Between:

@@ -10,8 +10,16 @@ import json
 import os
 import stat
 from collections.abc import Mapping
+from math import inf
+from time import monotonic
 from types import MappingProxyType
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+from downhaul.forks import guard
+from downhaul.health import Once
+
+if TYPE_CHECKING:
+    from downhaul.worker import Worker
 
 #: Seconds between two looks. A change is believed when it is seen; trouble is believed when it is seen twice.
 LOOK_EVERY_S = 0.4
@@ -78,6 +86,44 @@ class OverridesFile:
             return _read_regular(descriptor)
         finally:
             os.close(descriptor)
+
+
+class OverridesWatch:
+    """The looks at one file, when they are due, and what they find told and put in force."""
+
+    def __init__(self, path: str, worker: Worker, once: Once) -> None:
+        """An empty `path`: there is no file."""
+        self._file = OverridesFile(path, worker.found.overrides)
+        self._worker = worker
+        self._once = once
+        self._next = 0.0 if path else inf
+
+    @property
+    def due_in(self) -> float:
+        """Seconds until the next look."""
+        return max(0.0, self._next - monotonic())
+
+    def look_if_due(self) -> None:
+        """Never raises for what is wrong with the file."""
+        if monotonic() >= self._next:
+            self._next = monotonic() + LOOK_EVERY_S
+            self._look()
+
+    def _look(self) -> None:
+        health = self._worker.health
+        try:
+            with guard():
+                changed = self._file.look()
+        except OverridesError as error:
+            sentence = f"the overrides file {self._file.path} {error}"
+            health.overrides_error = sentence
+            self._once.warn(sentence, "%s; what it said before stays in force", sentence)
+            return
+        if health.overrides_error and not self._file.in_doubt:
+            self._once.forget(health.overrides_error)
+            health.overrides_error = None
+        if changed:
+            self._worker.apply(self._worker.found._replace(overrides=self._file.values))
 
 
 def _read_regular(descriptor: int) -> bytes:

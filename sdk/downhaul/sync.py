@@ -13,13 +13,12 @@ from typing import TYPE_CHECKING
 from downhaul import backoff
 from downhaul.adoption import Adoption
 from downhaul.cache import SnapshotCache
-from downhaul.forks import guard
 from downhaul.health import DEAF_S, Once
-from downhaul.links import DEAD_S, InterruptedByStreamError, Links
+from downhaul.links import DEAD_S, Connector, InterruptedByStreamError, Links
 from downhaul.listening import Stream, StreamEnd
-from downhaul.overrides import LOOK_EVERY_S, OverridesError, OverridesFile
+from downhaul.overrides import OverridesWatch
 from downhaul.report import Reporter
-from downhaul.settings import SettingsError, read_key
+from downhaul.settings import SettingsError
 from downhaul.snapshot import SnapshotError
 from downhaul.trouble import LinkError
 from downhaul.waiting import Bell, wait_for
@@ -54,11 +53,10 @@ class Sync:
         self._settings = worker.settings
         self._health = worker.health
         self._once = Once()
-        self._file = OverridesFile(self._settings.overrides, worker.found.overrides)
-        self._next_look = 0.0
+        self._overrides = OverridesWatch(self._settings.overrides, worker, self._once)
         self._reporter = Reporter(worker.identity, worker.counts, worker.counted)
         self._adoption = Adoption(worker, self._once, self._reporter)
-        self._links: Links | None = None
+        self._connector = Connector(self._settings, self)
         self._stream: Stream | None = None
         self._stream_at = 0.0 if self._settings.stream else math.inf
         self._poll_at = _PATIENCE_WITH_STREAM_S + monotonic() if self._settings.stream else 0.0
@@ -81,8 +79,7 @@ class Sync:
             self._worker.attend()
             self._leave()
         finally:
-            if self._links is not None:
-                self._links.close()
+            self._connector.close()
             self.bell.close()
 
     def _begin(self) -> None:
@@ -115,7 +112,7 @@ class Sync:
         began, key = monotonic(), ""
         stream = self._stream = Stream(self._adoption, self._heard, self._missed)
         try:
-            links = self._links or self._connect()
+            links = self._connect()
             key = links.key
             current = self._adoption.current
             place = current.place if current else None
@@ -162,7 +159,7 @@ class Sync:
         self._without_stream()
         self._short_streams = 1 if lived > _LONG_ENOUGH_S else self._short_streams + 1
         now, interval = monotonic(), self._settings.poll_interval
-        if error.refused and self._key_is_not(key):
+        if error.refused and self._connector.has_other_key(key):
             pause = 0.0
         elif error.refused:
             pause = backoff.after_refusal(interval)
@@ -171,7 +168,7 @@ class Sync:
         else:
             pause = backoff.after_failure(self._short_streams, min(interval, _STREAM_EVERY_S), error.retry_after)
         self._stream_at = now + pause
-        soon = backoff.between(0.0, min(1.0, interval)) if was_streaming else 0.0
+        soon = backoff.between(0.0, min(_GAP_S, interval)) if was_streaming else 0.0
         if self._short_streams == 1:
             self._poll_at = min(self._poll_at, now + soon)
         else:
@@ -191,8 +188,8 @@ class Sync:
         try:
             if monotonic() >= self._poll_at:
                 self._poll()
-            if self._reporter.due and self._links is not None:
-                self._report(self._links)
+            if self._reporter.due and (links := self._connector.links) is not None:
+                self._report(links)
         except InterruptedByStreamError:
             self._interruptions += 1
         self._adoption.keep_if_due()
@@ -200,7 +197,7 @@ class Sync:
     def work_in(self) -> float:
         """Seconds until there is any of that to do."""
         due_in = self._poll_at - monotonic()
-        if self._links is not None:
+        if self._connector.links is not None:
             due_in = min(due_in, self._reporter.due_in)
         if self._stream is not None:
             due_in = min(due_in, self._stream.dead_in)
@@ -210,7 +207,7 @@ class Sync:
         self._poll_at = monotonic() + backoff.regular(self._settings.poll_interval)
         key = ""
         try:
-            links = self._links or self._connect()
+            links = self._connect()
             key = links.key
             current = self._adoption.current
             self._insist(links)
@@ -226,8 +223,8 @@ class Sync:
         except LinkError as error:
             self._poll_at = monotonic() + self._failed(error, key)
         except (SnapshotError, SettingsError) as error:
-            if self._links is not None:
-                self._links.side.close()  # behind the same address another server may know better
+            if self._connector.links is not None:
+                self._connector.links.side.close()  # behind the same address another server may know better
             self._poll_at = monotonic() + self._failed(LinkError(str(error), type(error).__name__), key)
         else:
             self._interruptions = 0
@@ -237,8 +234,8 @@ class Sync:
                 self._worker.ready.set()
 
     def _polled(self, age_s: float) -> None:
-        if age_s >= DEAF_S and self._links is not None:
-            self._links.side.close()  # behind the same address another server may know better
+        if age_s >= DEAF_S and self._connector.links is not None:
+            self._connector.links.side.close()  # behind the same address another server may know better
         elif self._streaming and self._stream_is_deaf:
             raise LinkError("the server of the stream has lost its store, and another one has not", "deaf")
         if not self._streaming:
@@ -252,7 +249,7 @@ class Sync:
     def _failed(self, error: LinkError, key: str) -> float:
         """Seconds until the next poll. While there is a stream, a poll that fails is no trouble."""
         interval = self._settings.poll_interval
-        if error.refused and self._key_is_not(key):
+        if error.refused and self._connector.has_other_key(key):
             return 0.0
         if self._streaming:
             return backoff.after_failure(3, interval, error.retry_after)
@@ -288,12 +285,13 @@ class Sync:
         if self._abandoned:
             return
         self._adoption.keep()
-        if self._links is None or not self._reporter.answered:
+        links = self._connector.links
+        if links is None or not self._reporter.answered:
             return
         self._last_word = True
         document = self._reporter.document(self._adoption.current, leaving=True)
         try:
-            self._links.side.report(document, total_s=_LAST_WORD_S)
+            links.side.report(document, total_s=_LAST_WORD_S)
         except (LinkError, InterruptedByStreamError):
             return
 
@@ -303,32 +301,21 @@ class Sync:
         self._reporter.linked(link)
         self._worker.ready.set()
 
-    def _key_is_not(self, used: str) -> bool:
-        """Whether the key has been changed since `used` was read; then there are no links with that any more."""
-        try:
-            changed = read_key(self._settings) != used
-        except SettingsError:
-            return False
-        if changed and self._links is not None and self._links.key == used:
-            self._links.close()
-            self._links = None
-        return changed
-
     def _connect(self) -> Links:
-        """Links with the key of this moment, and where nothing is in force yet, the last known good of that key."""
+        """The links; at first, and where nothing is in force yet, also the last known good of their key."""
+        if (links := self._connector.links) is not None:
+            return links
         settings = self._settings
-        key = read_key(settings)
-        links = self._links = Links(settings, key, self)
+        links = self._connector.connect()
         if settings.cache_dir:
-            self._adoption.use_cache(SnapshotCache(settings.cache_dir, settings.url, settings.service, key))
+            self._adoption.use_cache(SnapshotCache(settings.cache_dir, settings.url, settings.service, links.key))
         return links
 
     def _abandon(self) -> None:
         """In a forked child, where this thread does not run, or, as a greenlet, must not: leave all to the parent."""
         self._abandoned = True
         self.bell.close()
-        if self._links is not None:
-            self._links.abandon()
+        self._connector.abandon()
 
     def _rest(self, seconds: float) -> None:
         wait_for((self.bell.fileno(),), min(seconds, self.look_in()))
@@ -341,25 +328,8 @@ class Sync:
         if self._worker.stopping:
             raise StoppedError
         self._worker.attend()
-        if self._settings.overrides and monotonic() >= self._next_look:
-            self._next_look = monotonic() + LOOK_EVERY_S
-            self._look_at_file()
+        self._overrides.look_if_due()
 
     def look_in(self) -> float:
         """Seconds until that is to be done again, if nobody rings before."""
-        return min(_REST_S, max(0.0, self._next_look - monotonic()) if self._settings.overrides else _REST_S)
-
-    def _look_at_file(self) -> None:
-        try:
-            with guard():
-                changed = self._file.look()
-        except OverridesError as error:
-            sentence = f"the overrides file {self._file.path} {error}"
-            self._health.overrides_error = sentence
-            self._once.warn(sentence, "%s; what it said before stays in force", sentence)
-            return
-        if self._health.overrides_error and not self._file.in_doubt:
-            self._once.forget(self._health.overrides_error)
-            self._health.overrides_error = None
-        if changed:
-            self._adoption.apply(overrides=self._file.values)
+        return min(_REST_S, self._overrides.due_in)
