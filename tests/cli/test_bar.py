@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
-from support.cli import KILLED, FakeService, Shell, known
+from support.cli import KILLED, STRAGGLER, FakeService, Shell, known
 from support.terminal import ANSI, in_terminal
 
 KILL = ("kill", "checkout/new-checkout", "--wait")
@@ -115,3 +115,14 @@ def test_ctrl_c_ends_following_the_log_in_order(service: FakeService) -> None:
 
     assert code == 0
     assert "Traceback" not in shown
+
+
+def test_on_a_narrow_terminal_what_is_said_elsewhere_gives_way_before_lines_do(service: FakeService) -> None:
+    pod = {"instance": "checkout-7f9c4d5b8-k2xq-1-a3f2c1", "host": "checkout-7f9c4d5b8-k2xq"}
+    service.will_answer({**KILLED, **known(2, 1), "stragglers": [{**STRAGGLER, **pod}]})
+
+    _, narrow = in_terminal(*KILL, "0", NO_COLOR="1")
+    _, wide = in_terminal(*KILL, "0", columns=120, NO_COLOR="1")
+
+    assert "INSTANCE                          BUILD  REVISION  LAST HEARD  LINK" in ANSI.sub("", narrow)
+    assert "HOST" in wide

@@ -111,7 +111,7 @@ class TestDrill:
             "search: NOT CONFIRMED: 1 of 2 processes has applied it. Still missing:",
         ]
         assert lines[4].split()[:2] == ["checkout-7", "node-7"]
-        assert lines[5:] == ["FAILED: 1 of 2 services did not obey."]
+        assert lines[5:] == ["FAILED in 1 of 2 services."]
 
     def test_a_drill_that_all_obey_is_a_success(self, service: FakeService, shell: Shell) -> None:
         service.will_answer(self.drilled({"service": "checkout", **known(3, 3)}, {"service": "idle", **known(0, 0)}))
@@ -177,7 +177,7 @@ class TestDrill:
         result = shell("drill", "--last")
 
         assert result.code == 3
-        assert "NOT CONFIRMED" in result.out and "checkout-7" in result.out
+        assert "FAILED" in result.out and "checkout-7" in result.out
         assert shell("drill", "--last", "-e", "staging").code == 0
 
     def test_no_drill_yet(self, service: FakeService, shell: Shell) -> None:

@@ -65,6 +65,14 @@ def progress(known: Known) -> str:
     return f"{applied} of {instances} process{'' if instances == 1 else 'es'} {_have(applied)} applied it"
 
 
+def spare(instances: Sequence[Mapping[str, Any]], *uniform: str) -> list[str]:
+    """Columns that a narrow terminal can do without: hosts that are in the names anyway, and what is the same in all
+    of them."""
+    is_named = all((each.get("host") or "") in str(each.get("instance")) for each in instances)
+    alike = [name for name in uniform if len({each.get(name) for each in instances}) == 1]
+    return [name.upper() for name in [*(["host"] if is_named else []), *alike]]
+
+
 def stragglers(missing: Sequence[Mapping[str, Any]]) -> Listed:
     """A line for each that has not applied it, as far as is known."""
     rows = [
@@ -76,7 +84,8 @@ def stragglers(missing: Sequence[Mapping[str, Any]]) -> Listed:
         ]
         for each in missing
     ]
-    return table(["INSTANCE", "HOST", "BUILD", "REVISION", "LAST HEARD", "LINK", "SERVICE"], rows)
+    headers = ["INSTANCE", "HOST", "BUILD", "REVISION", "LAST HEARD", "LINK", "SERVICE"]
+    return table(headers, rows, spare(missing, "service"))
 
 
 def _confirmed(known: Known) -> Text:

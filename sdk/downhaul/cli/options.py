@@ -155,7 +155,7 @@ class WaitingCommand(click.Command):
         following = [*args[1:end], ""]
         options = [
             f"--wait={DEFAULT_WAIT_S}" if word == "--wait" and not _is_number(after) else word
-            for word, after in zip(args[:end], following, strict=True)
+            for word, after in zip(args[:end], following, strict=False)
         ]
         return super().parse_args(ctx, options + args[end:])
 

@@ -81,29 +81,38 @@ def plain(text: str, style: str = "") -> Text:
     return Text("".join(map(_visible, text)), style)
 
 
-def table(headers: Sequence[str], rows: Iterable[Sequence[Cell]]) -> Listed:
-    """Columns without a frame, as wide as they need to be."""
-    return Listed(headers, [[_cell(value) for value in row] for row in rows])
+def table(headers: Sequence[str], rows: Iterable[Sequence[Cell]], spare: Sequence[str] = ()) -> Listed:
+    """Columns without a frame, as wide as they need to be; `spare` says nothing that is not said elsewhere."""
+    return Listed(headers, [[_cell(value) for value in row] for row in rows], spare)
 
 
 class Listed:
-    """Rows of cells. Cells of several words wrap on a narrow terminal; where even that does not fit, each row becomes
-    a block of lines. Nothing is ever cut off."""
+    """Rows of cells. Cells of several words wrap on a narrow terminal; where even that does not fit, spare columns are
+    left out, one after the other, and at last each row becomes a block of lines. Nothing is ever cut off."""
 
-    def __init__(self, headers: Sequence[str], rows: Sequence[Sequence[Text]]) -> None:
+    def __init__(self, headers: Sequence[str], rows: Sequence[Sequence[Text]], spare: Sequence[str] = ()) -> None:
         self._headers = headers
         self._rows = rows
+        self._spare = spare
 
     def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
-        if self._narrowest() <= options.max_width:
-            yield self._columns()
-            return
+        for number in range(len(self._spare) + 1):
+            narrower = self._without(self._spare[:number])
+            if narrower._narrowest() <= options.max_width:
+                yield narrower._columns()
+                return
         for number, row in enumerate(self._rows):
             yield from [] if number == 0 else [""]
             yield fields(zip(self._headers, row, strict=True))
 
     def __rich_measure__(self, console: Console, options: ConsoleOptions) -> Measurement:
         return Measurement.get(console, options, self._columns())
+
+    def _without(self, headers: Sequence[str]) -> Listed:
+        kept = [number for number, header in enumerate(self._headers) if header not in headers]
+        return Listed(
+            [self._headers[number] for number in kept], [[row[number] for number in kept] for row in self._rows]
+        )
 
     def _narrowest(self) -> int:
         """The width at which columns can still be read: words that stand alone are whole, others have some room."""

@@ -73,6 +73,8 @@ class Watch:
 
     def run(self, wait: float) -> None:
         """Ask until all have applied it, the time is up, or asking is refused."""
+        if self.known["confirmed"] or wait <= 0:
+            return
         deadline = time.monotonic() + wait
         with self._bar(wait) as show:
             while not self.known["confirmed"] and self._may_ask():
@@ -113,7 +115,7 @@ class Watch:
             yield lambda: None
             return
         columns = (
-            BarColumn(bar_width=20),
+            BarColumn(bar_width=20, complete_style="green", finished_style="green"),
             TextColumn("{task.fields[text]}", markup=False),
             TextColumn("{task.elapsed:.0f} s of " + f"{wait:g} s", style="bright_black"),
         )

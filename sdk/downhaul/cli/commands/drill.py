@@ -67,9 +67,7 @@ def _told(answer: dict[str, Any]) -> Iterator[RenderableType]:
     if not results:
         yield "There is no service yet; make one with `downhaul services create SERVICE`."
     elif failed:
-        yield Text.assemble(
-            ("FAILED", "bold red"), plain(f": {failed} of {count(len(results), 'service')} did not obey.")
-        )
+        yield Text.assemble(("FAILED", "bold red"), plain(f" in {failed} of {count(len(results), 'service')}."))
     else:
         yield f"{count(len(results), 'service')} drilled, nobody is missing."
 
@@ -104,10 +102,10 @@ def _last(session: Session, environment: str | None, services: tuple[str, ...]) 
         ]
         for each in found.items
     ]
-    headers = ["SERVICE", "ENVIRONMENT", "WHEN", "RESULT", "OBEYED", "LAST AFTER", "STRAGGLERS"]
+    headers = ["SERVICE", "ENVIRONMENT", "WHEN", "RESULT", "OBEYED", "SLOWEST", "MISSING"]
     session.answer_list(found, table(headers, rows), empty="There was no drill yet; run one with `downhaul drill`.")
     return ExitCode.OK if all(each["confirmed"] for each in found.items) else ExitCode.UNCONFIRMED
 
 
 def _result(last: dict[str, Any]) -> Cell:
-    return "confirmed" if last["confirmed"] else plain("NOT CONFIRMED", "bold red")
+    return "confirmed" if last["confirmed"] else plain("FAILED", "bold red")

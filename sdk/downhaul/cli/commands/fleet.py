@@ -8,6 +8,7 @@ from typing import Any
 import click
 from rich.text import Text
 
+from downhaul.cli.acknowledgement import spare
 from downhaul.cli.api import Listing
 from downhaul.cli.options import SERVICE, common, environment, limit
 from downhaul.cli.output import Listed, plain, table
@@ -50,7 +51,8 @@ def _fleet_table(items: Sequence[Instance]) -> Listed:
         ]
         for each in items
     ]
-    return table(["INSTANCE", "HOST", "BUILD", "SDK", "LINK", "STATE", "REVISION", "LAST HEARD"], rows)
+    headers = ["INSTANCE", "HOST", "BUILD", "SDK", "LINK", "STATE", "REVISION", "LAST HEARD"]
+    return table(headers, rows, spare(items, "sdk", "build"))
 
 
 def _state(instance: Instance) -> str | Text:
