@@ -119,7 +119,7 @@ def test_a_client_that_begins_in_trouble_gives_defaults_and_then_recovers(
     client = connect()
     wait_until(lambda: client.status().last_error, "the error shows in the status")
 
-    assert client.status().state == "offline"
+    wait_until(lambda: client.status().state == "offline", "there is nothing to give")
     assert client.enabled("new-checkout", default=True) and not client.enabled("new-checkout")
 
     service.behaviour = serve_well
