@@ -191,6 +191,38 @@ class TestTrouble:
         assert result.code == 3
         assert "it took too long to answer" in result.err
 
+    def test_a_kill_is_tried_again_while_the_service_restarts_and_is_one_kill(
+        self, service: FakeService, shell: Shell, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr("downhaul.cli.insisting.RETRY_S", 0.01)
+        for _ in range(4):
+            service.will_hang_up()
+        service.will_refuse(503, "the service is starting")
+        service.will_answer({**KILLED, **known(2, 2)})
+
+        result = shell(*KILL, "--wait")
+
+        assert result.code == 0
+        assert result.err.count("trying again") == 1 and result.err.startswith("NO ANSWER YET: ")
+        assert len({asked.headers["Idempotency-Key"] for asked in service.asked}) == 1
+
+    def test_a_kill_that_was_never_made_is_none(
+        self, service: FakeService, shell: Shell, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr("downhaul.cli.insisting.RETRY_S", 0.05)
+        service.will_refuse(503, "the store cannot be written now")
+
+        result = shell(*KILL, "--wait", "0.3")
+
+        assert (result.code, result.out) == (7, "")
+        assert result.err.splitlines()[-1].startswith("Error: the store cannot be written now")
+
+    def test_what_is_refused_is_not_tried_again(self, service: FakeService, shell: Shell) -> None:
+        service.will_refuse(403, "you may not kill")
+
+        assert shell(*KILL, "--wait", "60").code == 6
+        assert len(service.asked) == 1
+
     def test_who_may_not_ask_is_told_so_at_once(self, service: FakeService, shell: Shell) -> None:
         service.will_answer({**KILLED, **known(2, 1)})
         service.will_refuse(401, "the token was revoked")

@@ -52,8 +52,8 @@ class Api:
         self._session.auth = _Bearer(connection.token)
         self._session.headers.update({"Accept": "application/json", "User-Agent": f"downhaul-cli/{__version__}"})
 
-    def get(self, *path: str, within: float = TIMEOUT_S[1], **query: str | int | None) -> Any:
-        """The document. `within`: seconds for the answer to come."""
+    def get(self, *path: str, within: float | None = None, **query: str | int | None) -> Any:
+        """The document. `within`: seconds for the answer to come, if not as many as usual."""
         return self._send("GET", path, params=query, within=within)
 
     def list(self, *path: str, limit: int | None = None, **query: str | None) -> Listing:
@@ -69,9 +69,16 @@ class Api:
                 return Listing(items, about=page)
         return Listing(items, more=True, about=page)
 
-    def post(self, *path: str, body: Mapping[str, Any] | None = None, within: float = TIMEOUT_S[1]) -> Any:
-        """The answer. `within`: seconds for it to come."""
-        return self._send("POST", path, body={} if body is None else body, within=within)
+    def post(
+        self,
+        *path: str,
+        body: Mapping[str, Any] | None = None,
+        operation: str | None = None,
+        within: float | None = None,
+    ) -> Any:
+        """The answer. `operation`: what is sent again with the same one is done once. `within`: seconds for the answer
+        to come, if not as many as usual."""
+        return self._send("POST", path, body={} if body is None else body, operation=operation, within=within)
 
     def put(self, *path: str, body: Mapping[str, Any], version: int | None = None, **query: str | int | None) -> Any:
         """The document as it is now; refused when it is not at `version` before."""
@@ -93,9 +100,10 @@ class Api:
         params: Mapping[str, str | int | None] | None = None,
         body: Mapping[str, Any] | None = None,
         version: int | None = None,
-        within: float = TIMEOUT_S[1],
+        operation: str | None = None,
+        within: float | None = None,
     ) -> Any:
-        headers = {} if method == "GET" else {"Idempotency-Key": str(uuid4())}
+        headers = {} if method == "GET" else {"Idempotency-Key": operation or new_operation()}
         if version is not None:
             headers["If-Match"] = f'"{version}"'
         request = requests.Request(method, self._address(path), headers=headers, params=params, json=body)
@@ -104,7 +112,7 @@ class Api:
     def _address(self, path: tuple[str, ...]) -> str:
         return "/".join([self._base, *(quote(part, safe="") for part in path)])
 
-    def _twice(self, request: requests.PreparedRequest, within: float) -> requests.Response:
+    def _twice(self, request: requests.PreparedRequest, within: float | None) -> requests.Response:
         """Send it, and once more when the connection failed: to the service it is the same operation."""
         failures: list[Exception] = []
         for _ in range(2):
@@ -116,9 +124,10 @@ class Api:
                     break
         raise unreachable(self._url, failures, wrote=request.method != "GET") from None
 
-    def _once(self, request: requests.PreparedRequest, within: float) -> requests.Response:
+    def _once(self, request: requests.PreparedRequest, within: float | None) -> requests.Response:
         settings = self._session.merge_environment_settings(request.url or "", {}, None, None, None)
-        timeout = (min(TIMEOUT_S[0], within), within)
+        connect, read = TIMEOUT_S
+        timeout = (connect, read) if within is None else (min(connect, within), within)
         # A redirect would turn a POST into a GET, and a kill that was not made would look like one that was.
         return self._session.send(request, timeout=timeout, allow_redirects=False, **settings)
 
@@ -131,6 +140,11 @@ class Api:
         if not isinstance(document, dict):
             raise foreign_answer(self._url, response.headers.get("Location"))
         return document
+
+
+def new_operation() -> str:
+    """An `Idempotency-Key`."""
+    return str(uuid4())
 
 
 class _Bearer(requests.auth.AuthBase):

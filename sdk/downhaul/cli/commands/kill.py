@@ -7,7 +7,9 @@ from typing import Any
 import click
 
 from downhaul.cli.acknowledgement import Change
+from downhaul.cli.api import new_operation
 from downhaul.cli.errors import CliError, ExitCode
+from downhaul.cli.insisting import insist
 from downhaul.cli.options import FLAG, SERVICE, FlagName, WaitingCommand, common, environment, given, reason, wait
 from downhaul.cli.session import Session
 from downhaul.cli.watching import await_all
@@ -71,7 +73,7 @@ def _switch(
     else:
         path = (verb,)
         body |= given(flags=tuple(map(str, flags)), tags=tags, services=services)
-    answer = _made(session, verb, path, body)
+    answer = _made(session, verb, path, body, wait or 0)
     sentence = _sentence(verb, answer)
     if wait is None:
         session.answer(answer, f"{sentence}.")
@@ -84,9 +86,11 @@ def _switch(
     return code
 
 
-def _made(session: Session, verb: str, path: tuple[str, ...], body: dict[str, Any]) -> Any:
+def _made(session: Session, verb: str, path: tuple[str, ...], body: dict[str, Any], patience: float) -> Any:
+    """The answer; where the service cannot be reached, tried again for `patience` seconds, as the same operation."""
+    operation = new_operation()
     try:
-        return session.api.post(*path, body=body)
+        return insist(session, lambda: session.api.post(*path, body=body, operation=operation), patience)
     except KeyboardInterrupt:
         session.output.note(
             f"Interrupted before the service had answered: it is not known whether the {verb} was made. "
