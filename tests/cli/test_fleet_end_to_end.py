@@ -35,7 +35,14 @@ class Process:
 
     def __init__(self, server: Server, key: str, name: str) -> None:
         self.name = name
-        told = {"URL": server.url, "KEY": key, "SERVICE": "checkout", "INSTANCE": name, "BUILD": "2.1.0"}
+        told = {
+            "URL": server.url,
+            "KEY": key,
+            "SERVICE": "checkout",
+            "INSTANCE": name,
+            "BUILD": "2.1.0",
+            "POLL_INTERVAL": "1",
+        }
         ours = {name: value for name, value in os.environ.items() if not name.startswith("DOWNHAUL_")}
         self._popen = subprocess.Popen(
             [sys.executable, "-c", PROGRAM],
@@ -198,3 +205,18 @@ def test_the_log_goes_on_while_others_act(server: Server, sh: Shell) -> None:
         assert json.loads(following.stdout.readline())["reason"] == "seen at once"
         assert time.monotonic() - began < 10
         following.terminate()
+
+
+def test_a_kill_in_the_middle_of_a_restart_is_made_and_confirmed(
+    server: Server, sh: Shell, processes: list[Process]
+) -> None:
+    server.stop()
+    back = threading.Timer(1.0, server.start)
+    back.start()
+
+    result = sh(*KILL, "40", "--json")
+    back.join()
+
+    assert result.err.count("NO ANSWER YET") == 1
+    assert (result.code, result.json["confirmed"], result.json["instances"]) == (0, True, 3)
+    assert not any(process.enabled("new-checkout") for process in processes)
