@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from downhaul import adoption
 from downhaul.cache import SnapshotCache
 from downhaul.snapshot import read_snapshot
 from support.fakeservice import SERVICE, Connect, FakeService, answer, envelope, never, serve_well
@@ -26,6 +27,12 @@ def body(revision: int, epoch: str = "e1") -> bytes:
 def cached(folder: Path) -> Path:
     (path,) = folder.glob("*.json")
     return path
+
+
+@pytest.fixture(autouse=True)
+def hurry(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Changes are kept soon."""
+    monkeypatch.setattr(adoption, "_KEEP_AFTER_S", (0.1, 0.2))
 
 
 @pytest.fixture

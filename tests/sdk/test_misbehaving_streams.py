@@ -32,10 +32,11 @@ FIRST = envelope(1, ON)
 
 @pytest.fixture(autouse=True)
 def hurry(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A silent stream is dead after a second."""
+    """A silent stream is dead after half a second; an event is too large with a megabyte."""
+    monkeypatch.setattr(listening, "_LARGEST", 1 << 20)
     for module in (listening, sync):
-        monkeypatch.setattr(module, "DEAD_S", 1.0)
-    monkeypatch.setattr("downhaul.links.DEAD_S", 1.0)
+        monkeypatch.setattr(module, "DEAD_S", 0.5)
+    monkeypatch.setattr("downhaul.links.DEAD_S", 0.5)
 
 
 def buffered(service: FakeService, connection: socket.socket, request: Request) -> None:
@@ -45,8 +46,8 @@ def buffered(service: FakeService, connection: socket.socket, request: Request) 
 
 BROKEN = {
     "nothing, not even a head": (buffered, "no event came"),
-    "a head and no event": (saying(), "for 1 s"),
-    "half of an event": (saying(snapshot_event(FIRST)[:100]), "1 s"),
+    "a head and no event": (saying(), "for 0.5 s"),
+    "half of an event": (saying(snapshot_event(FIRST)[:100]), "0.5 s"),
     "an event byte by byte": (dripping_stream, "no event came"),
     "comments alone": (repeating(lambda _: b": still here\n\n"), "no event came"),
     "events of no kind that is known": (repeating(lambda _: event("news", {"all": "well"})), "no event came"),
