@@ -41,7 +41,6 @@ class Process:
             "SERVICE": "checkout",
             "INSTANCE": name,
             "BUILD": "2.1.0",
-            "POLL_INTERVAL": "1",
         }
         ours = {name: value for name, value in os.environ.items() if not name.startswith("DOWNHAUL_")}
         self._popen = subprocess.Popen(
