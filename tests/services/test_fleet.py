@@ -12,7 +12,7 @@ from downhaul_server.services import members
 from downhaul_server.services.container import Services
 from downhaul_server.services.deafness import Deafness
 from downhaul_server.services.errors import Forbidden, NotFound, Overloaded
-from downhaul_server.services.instances import Entry, Identity, decode, encode, merged
+from downhaul_server.services.instances import OVERTAKEN_S, Entry, Identity, decode, encode, merged
 from downhaul_server.services.members import pace
 from downhaul_server.services.survey import Fleets
 from support.fleet import Instance, pass_time, states
@@ -151,6 +151,7 @@ class TestStates:
         ONE.report(services, leaving=True)
         assert states(services) == {"one": "gone"}
         pass_time(services, 1)
+        pass_time(services, OVERTAKEN_S + 1)
         ONE.report(services)
         assert states(services) == {"one": "live"}
 

@@ -18,7 +18,7 @@ from downhaul_server.services.actors import SdkKey
 from downhaul_server.services.audience import Group
 from downhaul_server.services.documents import existing
 from downhaul_server.services.errors import Forbidden, Overloaded
-from downhaul_server.services.instances import Entry, Identity, State, decode, encode
+from downhaul_server.services.instances import Entry, Identity, State, decode, encode, knows_more
 from downhaul_server.services.members import Members, Pace, pace
 from downhaul_server.services.watches import Watch
 from downhaul_server.store import Record, Store, View
@@ -146,9 +146,11 @@ class Fleet:
         with self._lock:
             for record in records:
                 try:
-                    entry = decode(record, to_local, now)
-                    if not entry.is_forgotten(now):
-                        self._merge((service, environment), entry, now)
+                    told = decode(record, to_local, now)
+                    if not told.is_forgotten(now):
+                        known = self._merge((service, environment), told, now)
+                        if knows_more(known, told):  # and so, before us, it may have been overwritten in Redis
+                            self._put((service, environment), known, urgent=False)
                 except (ValueError, TypeError, Overloaded) as error:
                     log.debug("%s", error)
 
@@ -248,22 +250,25 @@ class Fleet:
     def _take(self, group: Group, entry: Entry, *, urgent: bool = True) -> Entry:
         """What an instance has told this process itself; `urgent`: others may wait for it. Raises Overloaded."""
         entry = self._merge(group, entry, self.now())
-        self._store.news.put(
-            "@".join(group), entry.process, partial(encode, entry, self._store.clock.to_redis), urgent=urgent
-        )
+        self._put(group, entry, urgent=urgent)
         return entry
+
+    def _put(self, group: Group, entry: Entry, *, urgent: bool = True) -> None:
+        """Tell all others what is known of an instance."""
+        record = partial(encode, entry, self._store.clock.to_redis)
+        self._store.news.put("@".join(group), entry.process, record, urgent=urgent)
 
     def _look_at_epoch(self, view: View, _: object) -> None:
         """A store that was lost has lost the fleet too. What this process knows is told again, for those to come."""
         before, self._epoch = self._epoch, view.epoch
         if before in (None, view.epoch):
             return
-        now, to_redis = self.now(), self._store.clock.to_redis
+        now = self.now()
         with self._lock:
             for group, members in self._groups.items():
                 for entry in members.entries.values():
                     if entry.state(now) is not State.GONE:
-                        self._store.news.put("@".join(group), entry.process, partial(encode, entry, to_redis))
+                        self._put(group, entry)
 
     def _merge(self, group: Group, entry: Entry, now: float) -> Entry:
         members = self._members(group)

@@ -15,6 +15,8 @@ HEARD_FACTOR = 2.5
 CLOSED_S = 15.0
 LATE_S = 2.0
 """A report that was told to come in 15 s may take so much longer: jitter, and a slow network."""
+OVERTAKEN_S = 5.0
+"""What an instance said before its last word may be heard after it: another server has taken longer for it."""
 SILENT_S = 600.0
 FORGOTTEN_S = 3600.0
 FIRST_INTERVAL_S = 15.0
@@ -74,7 +76,7 @@ class Entry(NamedTuple):
 
     def state(self, now: float) -> State:
         """Live, silent or gone."""
-        if self.left is not None and self.left >= self.heard:
+        if self.left is not None and self.heard - self.left <= OVERTAKEN_S:
             return State.GONE
         # One that closed its stream, and then missed the time of its next report too, is not there any more.
         closed_for = now - self.closed if self.closed is not None and self.closed >= self.heard else 0.0
@@ -138,6 +140,15 @@ def merged(one: Entry, other: Entry) -> Entry:
         opened=_latest(older.opened, newer.opened),
         closed=_latest(older.closed, newer.closed),
         sequence=max(older.sequence, newer.sequence),
+    )
+
+
+def knows_more(known: Entry, told: Entry) -> bool:
+    """Whether something is known that whoever has told it does not know. (Times may differ by a rounding.)"""
+    return (
+        any(getattr(known, name) is not None and getattr(told, name) is None for name in ("left", "opened", "closed"))
+        or known.sequence > told.sequence
+        or _is_further(known, told)
     )
 
 
