@@ -180,6 +180,8 @@ def test_a_process_that_starts_while_the_service_is_down_has_its_flags_from_the_
     try:
         late.start()
         wait_until(lambda: _sees(late, ON) and list(tmp_path.glob("*.json")), "it keeps what it has got")
+        cluster.wait_until_known()
+        _stopped(late)
         for fault in (Reset(), Silence(), Hold()):
             late.stop()
             late.record.unlink()
@@ -190,6 +192,9 @@ def test_a_process_that_starts_while_the_service_is_down_has_its_flags_from_the_
         wait_until(lambda: late.last().state == "stale", "it says that nobody has confirmed them")
         late.proxy.clear()
         wait_until(lambda: late.last().state == "ready" and late.last().source == "service", "it is ready", 30)
+        late.proxy.reset()  # also those that were half-open
+        wait_until(lambda: _streams(late), "it streams", 30)
+        _stopped(late)
     finally:
         late.stop()
         late.proxy.close()
@@ -265,6 +270,12 @@ def _only_through(instance: Instance, *ports: int) -> None:
     wait_until(lambda: instance.proxy.connections[-1] > since, "it comes again", 30)
     since = instance.proxy.connections[-1]
     wait_until(lambda: _streams(instance) and instance.last().at > since, "it streams from there", 30)
+
+
+def _stopped(instance: Instance) -> None:
+    """It has ended, and the service has seen that it hung up: who is lost without a word is a straggler for long."""
+    instance.stop()
+    wait_until(lambda: instance.proxy.open_lines() == 0, "its connections have ended")
 
 
 def _confirmed(cluster: Cluster, patience_s: float = 30) -> None:
