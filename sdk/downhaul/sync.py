@@ -7,6 +7,7 @@ as one sentence in `Health`, and the thread goes on.
 from __future__ import annotations
 
 import math
+from threading import Event
 from time import monotonic
 from typing import TYPE_CHECKING
 
@@ -76,6 +77,8 @@ class Sync:
             while True:
                 self._turn()
         except StoppedError:
+            if self._abandoned:  # to end would be an error: gevent's `threading` has forgotten this greenlet
+                Event().wait()
             self._worker.attend()
             self._leave()
         finally:
@@ -282,8 +285,6 @@ class Sync:
 
     def _leave(self) -> None:
         """A last word, if somebody listens and it is quickly said."""
-        if self._abandoned:
-            return
         self._adoption.keep()
         links = self._connector.links
         if links is None or not self._reporter.answered:

@@ -82,12 +82,11 @@ def test_a_listener_may_close_the_client(service: FakeService, connect: Connect)
 
 
 def test_a_client_needs_one_thread(connect: Connect) -> None:
-    before = threading.active_count()
+    before = set(threading.enumerate())
     client = connect()
-    assert client.wait_ready()
-    ours = [each for each in threading.enumerate() if each.name == "downhaul-sync"]
-    assert threading.active_count() <= before + 2  # and one of the service's
-    assert len([each for each in ours if each is client._worker._thread]) == 1 and all(each.daemon for each in ours)
+    wait_until(lambda: client.status().link == "stream", "it streams")
+    made = [each for each in threading.enumerate() if each not in before and "_converse" not in each.name]
+    assert made == [client._worker._thread] and made[0].daemon
 
 
 def test_no_more_threads_is_told_and_no_reason_to_fail(service: FakeService, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -11,6 +11,7 @@ import pytest
 from support.fakeservice import KEY, SERVICE, FakeService, never, serve_well
 from support.rulesets import flag
 from support.tls import Certificate, server_context
+from support.waiting import wait_until
 
 PROGRAM = """
 from gevent import monkey
@@ -62,3 +63,52 @@ def test_a_patched_program_is_live(service: FakeService, certificate: Certificat
         service.behaviour = serve_well
         assert process.stdout.readline() == "again\n"
         assert process.wait(10) == 0
+
+
+FORKS = """
+from gevent import monkey
+monkey.patch_all()
+import os, time
+from downhaul import flags
+
+def until_off():
+    while flags.enabled("new-checkout"):
+        time.sleep(0.01)
+
+assert flags.wait_ready(20) and flags.enabled("new-checkout")
+while flags.status().link != "stream":
+    time.sleep(0.01)
+child = os.fork()
+until_off()
+print(flags.status().link, flush=True)
+if child:
+    os.waitpid(child, 0)
+else:
+    flags.close()
+    os._exit(0)
+"""
+
+
+def test_a_child_of_a_patched_program_is_another_process_in_everything(
+    service: FakeService, certificate: Certificate
+) -> None:
+    """There, the parent's thread is a greenlet, and lives on in the child: it must not say a word."""
+    environment = {
+        **os.environ,
+        "DOWNHAUL_URL": service.url,
+        "DOWNHAUL_KEY": KEY,
+        "DOWNHAUL_SERVICE": SERVICE,
+        "REQUESTS_CA_BUNDLE": str(certificate.path),
+    }
+    command = [sys.executable, "-c", FORKS]
+    with subprocess.Popen(
+        command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    ) as process:
+        wait_until(lambda: len({each["pid"] for each in service.reports}) == 2, "parent and child report")
+        service.publish(2, {"new-checkout": flag(on=False)})
+        output, errors = process.communicate(timeout=20)
+    assert (output, errors, process.returncode) == ("stream\nstream\n", "", 0)
+    said = {(each["pid"], each["process"]) for each in service.reports}
+    assert len(said) == 2, "each process has one name"
+    assert sorted(each["pid"] for each in service.reports if each.get("leaving")) == sorted(pid for pid, _ in said)
+    assert len(service.of("stream")) == 2
