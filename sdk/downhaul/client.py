@@ -198,7 +198,7 @@ class Client:
         self._counters.restart()
         self._worker = Worker(old.settings, self._identity, old.health.in_child(), old.found, self)
         if old.started and not self._closed:
-            self._worker.start()
+            forks.when_over(self._worker.start)
 
     def adopt(self, worker: Worker, found: Found) -> frozenset[str]:
         """Called by the worker, under the guard of `forks`: put `found` in force. Returns the flags that changed."""

@@ -7,7 +7,9 @@ network. A fork takes the same lock first, so a child never inherits a half-impo
 from __future__ import annotations
 
 import os
+import sys
 import threading
+from collections.abc import Callable
 from typing import Protocol
 from weakref import WeakSet
 
@@ -29,6 +31,20 @@ _members: WeakSet[Forkable] = WeakSet()
 def guard() -> threading.RLock:
     """The lock of this process under which everything changes. Ask for it anew each time: a child has its own."""
     return _lock
+
+
+def threads_are_greenlets() -> bool:
+    """Whether gevent has patched this program: then what runs beside the caller of `fork` runs in the child too."""
+    monkey = sys.modules.get("gevent.monkey")
+    return monkey is not None and bool(monkey.is_module_patched("threading"))
+
+
+def when_over(work: Callable[[], None]) -> None:
+    """Call `work` when the fork is over. It may start threads: for gevent that is too early before its hub is new."""
+    if threads_are_greenlets():
+        sys.modules["gevent"].spawn(work)
+    else:
+        work()
 
 
 def follow(member: Forkable) -> None:

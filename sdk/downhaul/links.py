@@ -26,6 +26,10 @@ class Duties(Protocol):
 
     bell: Bell
 
+    def go_on(self) -> None:
+        """Raises if the thread has to end."""
+        ...
+
     def look(self) -> None:
         """What is done in every wait. What it raises ends it."""
         ...
@@ -111,6 +115,9 @@ class _Between:
     def __init__(self, duties: Duties) -> None:
         self._duties = duties
 
+    def go_on(self) -> None:
+        self._duties.go_on()
+
     def look(self) -> None:
         self._duties.look()
         self._duties.work()
@@ -129,6 +136,9 @@ class _Aside:
         self._duties = duties
         self._stream = stream
         self.insisting_until = 0.0
+
+    def go_on(self) -> None:
+        self._duties.go_on()
 
     def look(self) -> None:
         self._duties.look()

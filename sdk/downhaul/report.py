@@ -49,8 +49,7 @@ class Reporter:
         self._failures = 0
         self._causes: set[str] = set()
         self._recent: deque[float] = deque(maxlen=MOST_AT_ONCE)
-        self.answered = False
-        """Whether the service has ever taken a report of this process."""
+        self._begun = False
 
     def applied(self, snapshot: Snapshot) -> None:
         """This is in force now. The service hears of it at once, or when a large fleet's turn has come."""
@@ -64,6 +63,11 @@ class Reporter:
         if link != self._link:
             self._link = link
             self._ask(0.0)
+
+    @property
+    def may_be_known(self) -> bool:
+        """Whether the service may know of this process, and is there to hear that it leaves."""
+        return self._begun and not self._failures
 
     @property
     def due(self) -> bool:
@@ -81,6 +85,7 @@ class Reporter:
     def document(self, snapshot: Snapshot | None, *, leaving: bool = False) -> dict[str, Any]:
         """The report of this moment, as the service takes it."""
         self._recent.append(monotonic())
+        self._begun = True
         document = {
             **self._identity.described(),
             "sdk": SDK,
@@ -98,7 +103,7 @@ class Reporter:
 
     def taken(self, answer: Mapping[str, Any]) -> None:
         """The service has taken the report, and says when it wants the next ones."""
-        self.answered, self._failures = True, 0
+        self._failures = 0
         self._causes.clear()
         if self._batch:
             self._add_batch()

@@ -52,6 +52,10 @@ class Limits:
 class Watch(Protocol):
     """What the thread does besides, while a request waits."""
 
+    def go_on(self) -> None:
+        """Called before anything is sent or received. Raises if the thread has to end."""
+        ...
+
     def look(self) -> None:
         """Do what is due. What it raises ends the request."""
         ...
@@ -113,6 +117,7 @@ class Patience:
         """Call `attempt()` until it does not want to wait. OutOfTimeError after `limit` seconds or the deadline."""
         limit_end = monotonic() + limit
         while True:
+            self._watch.go_on()
             try:
                 return attempt()
             except (BlockingIOError, ssl.SSLWantReadError):

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 from downhaul import backoff
 from downhaul.adoption import Adoption
 from downhaul.cache import SnapshotCache
+from downhaul.forks import threads_are_greenlets
 from downhaul.health import DEAF_S, Once
 from downhaul.links import DEAD_S, Connector, InterruptedByStreamError, Links
 from downhaul.listening import Stream, StreamEnd
@@ -77,13 +78,14 @@ class Sync:
             while True:
                 self._turn()
         except StoppedError:
-            if self._abandoned:  # to end would be an error: gevent's `threading` has forgotten this greenlet
-                Event().wait()
-            self._worker.attend()
-            self._leave()
+            if not self._abandoned:
+                self._worker.attend()
+                self._leave()
         finally:
             self._connector.close()
             self.bell.close()
+        if self._abandoned:  # to end would be an error: gevent's `threading` has forgotten this greenlet
+            Event().wait()
 
     def _begin(self) -> None:
         found = self._worker.found
@@ -287,7 +289,7 @@ class Sync:
         """A last word, if somebody listens and it is quickly said."""
         self._adoption.keep()
         links = self._connector.links
-        if links is None or not self._reporter.answered:
+        if links is None or not self._reporter.may_be_known:
             return
         self._last_word = True
         document = self._reporter.document(self._adoption.current, leaving=True)
@@ -313,21 +315,26 @@ class Sync:
         return links
 
     def _abandon(self) -> None:
-        """In a forked child, where this thread does not run, or, as a greenlet, must not: leave all to the parent."""
+        """In a forked child: leave all to the parent. A greenlet lives on here, and does that when it wakes."""
         self._abandoned = True
-        self.bell.close()
-        self._connector.abandon()
+        if not threads_are_greenlets():
+            self.bell.close()
+            self._connector.abandon()
 
     def _rest(self, seconds: float) -> None:
         wait_for((self.bell.fileno(),), min(seconds, self.look_in()))
 
+    def go_on(self) -> None:
+        """Raises if the thread has to end. In a child, where it may live on, it must not touch what is its parent's."""
+        if self._abandoned or (self._worker.stopping and not self._last_word):
+            raise StoppedError
+
     def look(self) -> None:
         """What the thread does in every wait of any kind. Raises to end it."""
+        self.go_on()
         self.bell.hush()
         if self._last_word:
             return
-        if self._worker.stopping:
-            raise StoppedError
         self._worker.attend()
         self._overrides.look_if_due()
 
