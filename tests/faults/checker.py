@@ -182,7 +182,9 @@ def _has_content(view: Any, operation: Operation) -> bool:
     answer = operation.answer
     if "flags" in answer:  # a kill, or a restore
         killed = "kill" in operation.path.rpartition("/")[2]
-        return all(_killed(view, name, answer["environment"]) in (killed, None) for name in answer["flags"])
+        # What was as wanted already may have been changed by somebody else just before the others: docs/adr/0009.
+        meant = set(answer["flags"]) - set(answer.get("unchanged", ()) if answer["changed"] else ())
+        return all(_killed(view, name, answer["environment"]) in (killed, None) for name in meant)
     if operation.method == "DELETE":
         return view.get(_address(operation)) is None
     document = view.get(_address(operation))
