@@ -80,7 +80,7 @@ while flags.status().link != "stream":
     time.sleep(0.01)
 child = os.fork()
 until_off()
-print(flags.status().link, flush=True)
+os.write(1, flags.status().link.encode() + b"\\n")
 if child:
     os.waitpid(child, 0)
 else:
