@@ -30,7 +30,6 @@ class Counters:
     """Adds up the outcomes in force, those that were in force before, and the calls that got their default."""
 
     def __init__(self) -> None:
-        self._following: dict[int, Evaluator] = {}
         self._current: Counted = {}
         self._retired: list[tuple[float, Counted]] = []
         self._settled: Counter[Key] = Counter()
@@ -39,10 +38,8 @@ class Counters:
 
     def follow(self, evaluators: Iterable[Evaluator]) -> None:
         """Read the counters of these from now on; what others have counted is kept. Not for two threads at once."""
-        following = {id(each): each for each in evaluators}
-        fresh = _outcomes(each for key, each in following.items() if key not in self._following)
-        old = _outcomes(each for key, each in self._following.items() if key not in following)
-        gone = {key: pair for key, pair in old.items() if key not in fresh}
+        current = {id(outcome): (each.name, outcome) for each in evaluators for outcome in each.outcomes}
+        gone = {key: pair for key, pair in self._current.items() if key not in current}
         now = monotonic()
         for at, retired in self._retired:
             if now - at > _SETTLED_S:
@@ -50,10 +47,7 @@ class Counters:
         self._retired = [each for each in self._retired if now - each[0] <= _SETTLED_S]
         if gone:
             self._retired.append((now, gone))
-        current = self._current | fresh
-        for key in gone:
-            del current[key]
-        self._following, self._current = following, current
+        self._current = current
 
     def missed(self, flag: str, code: str) -> None:
         """Count a call that got its default. Takes no lock: `setdefault` lets the first of two threads win."""
@@ -78,10 +72,6 @@ class Counters:
         for key, counter in list(self._misses.items()):
             total[key] += counted(counter)
         return total
-
-
-def _outcomes(evaluators: Iterable[Evaluator]) -> Counted:
-    return {id(outcome): (each.name, outcome) for each in evaluators for outcome in each.outcomes}
 
 
 def _sum(outcomes: Counted) -> Counter[Key]:
