@@ -146,9 +146,7 @@ def test_a_change_applied_is_the_same_as_all_compiled_anew(
     old: dict[str, Any], new: dict[str, Any], changed: set[str], segments: bool, context: dict[str, Any], process: Any
 ) -> None:
     before = decode_ruleset(old)
-    after = change_ruleset(
-        before, {name: new["flags"][name] for name in changed}, new["segments"] if segments else {}
-    )
+    after = change_ruleset(before, {name: new["flags"][name] for name in changed}, new["segments"] if segments else {})
 
     fresh = compile_ruleset(after, process)
     applied = recompile(compile_ruleset(before, process), before, after, process)
