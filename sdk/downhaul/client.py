@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import atexit
 from collections.abc import Callable, Mapping
 from time import monotonic
 from typing import TYPE_CHECKING, Any, Final, NamedTuple, Unpack
@@ -11,6 +10,7 @@ from weakref import WeakSet
 from downhaul import forks
 from downhaul.context import ambient, context
 from downhaul.counters import Counters
+from downhaul.endings import at_end
 from downhaul.evaluate import bind, copied
 from downhaul.health import Health, Once, Status
 from downhaul.identity import Identity
@@ -197,7 +197,7 @@ class Client:
         self._identity = self._identity.in_child(old.settings)
         self._counters.restart()
         self._worker = Worker(old.settings, self._identity, old.health.in_child(), old.found, self)
-        if old.started and not self._closed:
+        if (old.started or old.postponed) and not self._closed:
             forks.when_over(self._worker.start)
 
     def adopt(self, worker: Worker, found: Found) -> frozenset[str]:
@@ -291,7 +291,7 @@ def _same_source(one: Settings, other: Settings) -> bool:
     return all(getattr(one, name) == getattr(other, name) for name in ("url", "service", "key", "key_file"))
 
 
-@atexit.register
+@at_end
 def _close_all() -> None:
     """A thread that logs while the interpreter ends could break its end."""
     end = monotonic() + _EXIT_S

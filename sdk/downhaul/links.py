@@ -6,6 +6,7 @@ from math import inf
 from time import monotonic
 from typing import Protocol
 
+from downhaul.forks import guard
 from downhaul.settings import Settings, SettingsError, read_key
 from downhaul.snapshot import MAX_BYTES
 from downhaul.sockets import Limits
@@ -84,7 +85,9 @@ class Connector:
     def connect(self) -> Links:
         """Links with the key of this moment. Raises SettingsError if it cannot be read."""
         self.close()
-        self.links = Links(self._settings, read_key(self._settings), self._duties)
+        key = read_key(self._settings)
+        with guard():  # a fork while OpenSSL holds a lock of its own would leave that held in the child for ever
+            self.links = Links(self._settings, key, self._duties)
         return self.links
 
     def has_other_key(self, used: str) -> bool:

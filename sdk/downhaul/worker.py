@@ -7,6 +7,7 @@ from threading import Event, Thread, current_thread
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
+from downhaul import forks
 from downhaul.forks import guard
 from downhaul.health import Health, log
 
@@ -70,6 +71,8 @@ class Worker:
         if found.snapshot is not None:
             self.ready.set()
         self.started = False
+        #: It was to be started, and will be in the children.
+        self.postponed = False
         self.stopping = False
         #: Ends a wait of the thread.
         self.wake: Callable[[], None] = _nothing
@@ -79,6 +82,9 @@ class Worker:
     def start(self) -> None:
         """Start the thread, unless there is nothing for it to do. Never raises."""
         if self.started or not (self.settings.complete or self.settings.overrides):
+            return
+        if forks.are_to_come():
+            self.postponed = True
             return
         try:
             self.started = True  # before the thread looks

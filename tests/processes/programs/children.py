@@ -1,0 +1,28 @@
+"""`children.py METHOD`: two processes, started in that way, which end when the flag is off."""
+
+import multiprocessing
+import os
+import sys
+import time
+
+from downhaul import flags
+
+
+def work() -> None:
+    """Until it is off."""
+    flags.wait_ready(10)
+    print(os.getpid(), "on" if flags.enabled("box") else "never on", flush=True)
+    while flags.enabled("box"):
+        time.sleep(0.01)
+    print(os.getpid(), "off", flush=True)
+
+
+if __name__ == "__main__":
+    flags.wait_ready(10)
+    context = multiprocessing.get_context(sys.argv[1])
+    processes = [context.Process(target=work) for _ in range(2)]
+    for process in processes:
+        process.start()
+    for process in processes:
+        process.join()
+    print("both have ended", flush=True)

@@ -1,0 +1,31 @@
+"""A program that gevent has patched: its own greenlets must go on while the flags are followed."""
+
+# ruff: noqa: E402 - gevent comes first
+from gevent import monkey
+
+monkey.patch_all()
+
+import os
+
+import gevent
+from downhaul import flags
+
+ticks = 0
+
+
+def tick() -> None:
+    """What else the program does."""
+    global ticks
+    while True:
+        ticks += 1
+        gevent.sleep(0.01)
+
+
+gevent.spawn(tick)
+flags.wait_ready(10)
+print(os.getpid(), "on" if flags.enabled("box") else "never on", flush=True)
+before = ticks
+while flags.enabled("box"):
+    gevent.sleep(0.01)
+print(os.getpid(), "off", flush=True)
+print("ticking" if ticks > before else "held", flush=True)
