@@ -14,7 +14,7 @@ from typing import Any
 
 import requests
 from support.server import Server
-from support.waiting import wait_until
+from support.waiting import PATIENCE_S, wait_until
 
 PROGRAMS = Path(__file__).parents[1] / "processes" / "programs"
 FLAG = "box"
@@ -52,8 +52,8 @@ class Household:
         return self.server.made(f"services/{self.service}/flags/{FLAG}/kill", {"wait": 15})
 
     def nobody_is_left(self) -> None:
-        """Who has ended in order is not live any more."""
-        wait_until(lambda: not self.live(), "the fleet is empty")
+        """Who has ended is not live any more: at once after a goodbye, else an interval after its stream was closed."""
+        wait_until(lambda: not self.live(), "the fleet is empty", 2 * PATIENCE_S)
 
 
 def move_in(server: Server, service: str) -> Household:
