@@ -42,9 +42,11 @@ format: setup ## Put the code into its one format
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
 
-bench: setup redis ## Measure the engine, the SDK and the polls; PEERS=1 adds other vendors' SDKs
+bench: setup redis ## Measure the engine, the SDK, polls, streams and kills; PEERS=1 adds other vendors
 	$(BIN)/python bench/engine.py $(if $(PEERS),--peers,)
 	$(BIN)/python bench/poll.py
+	$(BIN)/python bench/fanout.py
+	$(BIN)/python bench/kill.py $(if $(PEERS),--peers,)
 
 lock: ## Write the locked requirements anew (needs uv)
 	uv pip compile pyproject.toml sdk/pyproject.toml --extra embedded --universal --python-version 3.11 \

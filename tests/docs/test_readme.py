@@ -44,12 +44,13 @@ def test_a_stranger_gets_from_nothing_to_a_first_kill_by_copy_and_paste(tmp_path
             )
         try:
             wait_until(lambda: "the new basket" in output.read_text(), "the program has the flag", 20)
-            assert "is killed in production" in typed(kill, server)
+            killed = typed(kill, server)
+            assert "is killed in production" in killed and "Confirmed by" in killed
             wait_until(lambda: output.read_text().endswith("the old basket\n"), "the kill has landed", 20)
             told = typed(prepared + look, server)
             assert "KILLED" in told
             assert "SPLIT" in told
-            assert '"revision"' in typed(by_curl, server)
+            assert '"confirmed":true' in typed(by_curl, server)
         finally:
             program.terminate()
             program.wait(10)

@@ -34,10 +34,10 @@ Downhaul is up. Control-C ends everything.
   Log in with the administrator's token, which is in this file:
     cat {token}
 
-  Kill the flag, in another terminal (the express pay goes within about a second)
+  Kill the flag, in another terminal (the express pay goes at once)
     {curl(at, "kill")}
   or
-    {downhaul(at, f"kill checkout/{FLAG}")}
+    {downhaul(at, f"kill checkout/{FLAG} --wait")}
 
   Bring it back
     {downhaul(at, f"restore checkout/{FLAG} --reason 'all is well again'")}
