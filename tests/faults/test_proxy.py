@@ -71,7 +71,7 @@ def hears_nothing(client: socket.socket) -> bool:
     return False
 
 
-@pytest.mark.parametrize("fault", [Fault(), Delay(seconds=0.05), Drip(pause_s=0)], ids=repr)
+@pytest.mark.parametrize("fault", [Fault(), Delay(seconds=0.05), Drip(pause_s=0)], ids=["none", "delay", "drip"])
 def test_what_is_only_slow_arrives_whole(proxy: Proxy, client: socket.socket, fault: Fault) -> None:
     proxy.set(fault)
     assert said(client, MESSAGE) == MESSAGE
@@ -95,7 +95,7 @@ def test_a_reset_ends_what_is_open_and_what_comes(proxy: Proxy, client: socket.s
         assert said(other, b"x") == b"x"
 
 
-@pytest.mark.parametrize("ways", [UP, DOWN, UP | DOWN], ids=str)
+@pytest.mark.parametrize("ways", [UP, DOWN, UP | DOWN], ids=["up", "down", "both"])
 def test_a_half_open_connection_stays_so(proxy: Proxy, client: socket.socket, ways: frozenset) -> None:
     proxy.set(Silence(ways=ways))
     client.sendall(b"is anybody there?")
