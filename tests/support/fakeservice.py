@@ -169,7 +169,7 @@ class FakeService:
 
 def _requests(connection: socket.socket) -> Iterator[Request]:
     with connection.makefile("rb") as stream:
-        while line := stream.readline().decode("latin-1").split():
+        while len(line := stream.readline().decode("latin-1").split()) == 3:  # else it is not HTTP, or over
             headers = {}
             while header := stream.readline().decode("latin-1").strip():
                 name, _, value = header.partition(":")

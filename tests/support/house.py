@@ -12,7 +12,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import redis
 import requests
+from downhaul_server.store.keys import fleet_key
 from support.server import Server
 from support.waiting import PATIENCE_S, wait_until
 
@@ -43,9 +45,14 @@ class Household:
         }
 
     def live(self) -> set[int]:
-        """The processes that are live in the fleet, by their ids."""
+        """The processes that are live in the fleet, by their ids; those that every worker of the server knows.
+
+        One worker hears of a process first. What is in Redis was told to all before any later question of theirs.
+        """
         answer = self.server.call("GET", f"/api/v1/services/{self.service}/fleet?state=live&limit=500")
-        return {item["pid"] for item in answer.json()["items"]}
+        with redis.Redis.from_url(self.server.redis_url) as client:
+            told = {process.decode() for process in client.hkeys(fleet_key(f"{self.service}@production"))}
+        return {item["pid"] for item in answer.json()["items"] if item["process"] in told}
 
     def kill(self) -> dict[str, Any]:
         """And wait until everybody has obeyed."""

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import requests
+from downhaul_server.store.embedded import Embedded
 from support.redis import free_port, redis_binary
 from support.waiting import wait_until
 
@@ -67,6 +68,11 @@ class Server:
     @property
     def url(self) -> str:
         return f"http://127.0.0.1:{self.port}"
+
+    @property
+    def redis_url(self) -> str:
+        """Of its embedded Redis."""
+        return Embedded(self.data_dir).url
 
     @property
     def output(self) -> str:

@@ -1,4 +1,7 @@
-"""`children.py METHOD`: two processes, started in that way, which end when the flag is off."""
+"""`children.py METHOD`: two processes, started in that way, which end when the flag is off.
+
+Every line is written at once: the two share a file, and without a buffer the parts of a line are written one by one.
+"""
 
 import multiprocessing
 import os
@@ -11,10 +14,10 @@ from downhaul import flags
 def work() -> None:
     """Until it is off."""
     flags.wait_ready(10)
-    print(os.getpid(), "on" if flags.enabled("box") else "never on", flush=True)
+    print(f"{os.getpid()} {'on' if flags.enabled('box') else 'never on'}\n", end="", flush=True)
     while flags.enabled("box"):
         time.sleep(0.01)
-    print(os.getpid(), "off", flush=True)
+    print(f"{os.getpid()} off\n", end="", flush=True)
 
 
 if __name__ == "__main__":

@@ -22,7 +22,7 @@ async def main() -> None:
     """From the first flag until a line is read."""
     while not flags.enabled("box"):
         await asyncio.sleep(0.01)
-    print(os.getpid(), "on", flush=True)
+    print(f"{os.getpid()} on\n", end="", flush=True)
     over = asyncio.Event()
     watching = asyncio.create_task(longest(over))
     seen = asyncio.create_task(off())
@@ -36,7 +36,7 @@ async def off() -> None:
     """Told when it is."""
     while flags.enabled("box"):
         await asyncio.sleep(0.01)
-    print(os.getpid(), "off", flush=True)
+    print(f"{os.getpid()} off\n", end="", flush=True)
 
 
 asyncio.run(main())

@@ -23,9 +23,9 @@ def tick() -> None:
 
 gevent.spawn(tick)
 flags.wait_ready(10)
-print(os.getpid(), "on" if flags.enabled("box") else "never on", flush=True)
+print(f"{os.getpid()} {'on' if flags.enabled('box') else 'never on'}\n", end="", flush=True)
 before = ticks
 while flags.enabled("box"):
     gevent.sleep(0.01)
-print(os.getpid(), "off", flush=True)
+print(f"{os.getpid()} off\n", end="", flush=True)
 print("ticking" if ticks > before else "held", flush=True)
