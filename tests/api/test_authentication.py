@@ -84,13 +84,13 @@ def test_a_revoked_token_is_refused_at_once(client: Client) -> None:
 
 ROLES: list[tuple[str, str, Any, set[str]]] = [
     ("GET", FLAG, None, {"viewer", "operator", "editor", "tester", "admin"}),
-    ("POST", f"{FLAG}/kill", None, {"operator", "editor", "tester", "admin"}),
+    ("POST", f"{FLAG}/kill", None, {"killer", "operator", "editor", "tester", "admin"}),
     ("POST", f"{FLAG}/restore", {"reason": "fixed"}, {"editor", "tester", "admin"}),
     ("PATCH", f"{FLAG}/environments/production", {"on": True}, {"editor", "admin"}),
     ("PATCH", f"{FLAG}/environments/staging", {"on": True}, {"editor", "tester", "admin"}),
     ("POST", "/api/v1/services", {"key": "another"}, {"admin"}),
     ("GET", "/api/v1/keys", None, {"admin"}),
-    ("GET", "/api/v1/status", None, {"viewer", "operator", "editor", "stranger", "tester", "admin"}),
+    ("GET", "/api/v1/status", None, {"killer", "viewer", "operator", "editor", "stranger", "tester", "admin"}),
 ]
 
 

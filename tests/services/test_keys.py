@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from downhaul_server.services import keys as keys_module
 from downhaul_server.services import tokens
-from downhaul_server.services.actors import Actor, SdkKey
+from downhaul_server.services.actors import Actor, Grant, SdkKey
 from downhaul_server.services.container import Services
 from downhaul_server.services.errors import Forbidden, Invalid, NotFound, OperationConflict, Unauthenticated
 from support.redis import FakeRedis
@@ -34,7 +34,7 @@ class TestCreate:
         holder = services.authenticate(made["token"])
         assert isinstance(holder, Actor)
         assert (holder.name, holder.kind, holder.role) == ("pipeline", "token", "editor")
-        assert holder.services == {"checkout"} and holder.environments == {"staging"}
+        assert holder.grants == (Grant("editor", frozenset({"checkout"}), frozenset({"staging"})),)
         assert holder.token_id == made["id"] and holder.expires == made["expires"]
 
     def test_it_reaches_everything_unless_told_otherwise(self, services: Services) -> None:

@@ -6,21 +6,22 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
-from downhaul_server.services.actors import ROLES, Actor
+from downhaul_server.services.actors import ROLES, Action, Actor, Grant, authorize, home
 from downhaul_server.services.container import Services
 from downhaul_server.services.errors import Forbidden
 from support.services import ADMIN, CHECKOUT, FLAG, PRO, actor, boolean
 
 Deed = Callable[[Services, Actor], Any]
+READERS = {*ROLES} - {"killer"}
 
 DEEDS: dict[str, tuple[Deed, set[str]]] = {
-    "read a flag": (lambda s, a: s.flags.get(a, CHECKOUT, FLAG), {*ROLES}),
-    "list flags": (lambda s, a: s.flags.list(a, CHECKOUT), {*ROLES}),
-    "read the log": (lambda s, a: s.history.log(a, service=CHECKOUT), {*ROLES}),
-    "read a history": (lambda s, a: s.history.flag(a, CHECKOUT, FLAG), {*ROLES}),
-    "explain": (lambda s, a: s.evaluate.explain(a, CHECKOUT, FLAG, environment=None, context={}), {*ROLES}),
-    "read a service": (lambda s, a: s.catalog.get_service(a, CHECKOUT), {*ROLES}),
-    "list segments": (lambda s, a: s.segments.list(a), {*ROLES}),
+    "read a flag": (lambda s, a: s.flags.get(a, CHECKOUT, FLAG), READERS),
+    "list flags": (lambda s, a: s.flags.list(a, CHECKOUT), READERS),
+    "read the log": (lambda s, a: s.history.log(a, service=CHECKOUT), READERS),
+    "read a history": (lambda s, a: s.history.flag(a, CHECKOUT, FLAG), READERS),
+    "explain": (lambda s, a: s.evaluate.explain(a, CHECKOUT, FLAG, environment=None, context={}), READERS),
+    "read a service": (lambda s, a: s.catalog.get_service(a, CHECKOUT), READERS),
+    "list segments": (lambda s, a: s.segments.list(a), READERS),
     "kill": (lambda s, a: s.kill.kill(a, CHECKOUT, FLAG), {*ROLES} - {"viewer"}),
     "kill many": (lambda s, a: s.kill.kill_many(a, services=[CHECKOUT]), {*ROLES} - {"viewer"}),
     "restore": (lambda s, a: s.kill.restore(a, CHECKOUT, FLAG, reason="x"), {"editor", "approver", "admin"}),
@@ -122,3 +123,90 @@ class TestEnvironmentScope:
         ):
             with pytest.raises(Forbidden, match=r"every (environment|service)"):
                 attempt()
+
+
+SCOPES = {
+    "everywhere": (Grant("{role}"), {("checkout", "production"), ("checkout", "staging"), ("payments", "staging")}),
+    "one service": (
+        Grant("{role}", services=frozenset({"checkout"})),
+        {("checkout", "production"), ("checkout", "staging")},
+    ),
+    "one environment": (
+        Grant("{role}", environments=frozenset({"staging"})),
+        {("checkout", "staging"), ("payments", "staging")},
+    ),
+    "one service in one environment": (
+        Grant("{role}", frozenset({"checkout"}), frozenset({"staging"})),
+        {("checkout", "staging")},
+    ),
+}
+PLACES = sorted(SCOPES["everywhere"][1])
+
+
+@pytest.mark.parametrize("scope", SCOPES)
+@pytest.mark.parametrize("action", [*Action])
+@pytest.mark.parametrize("role", ROLES)
+def test_each_role_may_what_the_table_says_where_it_was_granted(role: str, action: Action, scope: str) -> None:
+    shape, places = SCOPES[scope]
+    ada = Actor("ada", "token", (Grant(role, shape.services, shape.environments),))
+    for place in PLACES:
+        allowed = action in ROLES[role] and place in places
+        assert ada.reaches(*place, action) is allowed
+        if allowed:
+            authorize(ada, action, *place)
+        else:
+            with pytest.raises(Forbidden, match="ada"):
+                authorize(ada, action, *place)
+
+
+class TestSeveralGrants:
+    """Sees everything of checkout; changes it in staging; kills in payments."""
+
+    @pytest.fixture
+    def ada(self) -> Actor:
+        checkout, staging = frozenset({CHECKOUT}), frozenset({"staging"})
+        grants = (
+            Grant("viewer", checkout),
+            Grant("editor", checkout, staging),
+            Grant("operator", frozenset({"payments"})),
+        )
+        return Actor("ada", "person", grants)
+
+    def test_each_holds_where_it_was_granted(self, services: Services, ada: Actor) -> None:
+        assert services.flags.set_state(ada, CHECKOUT, FLAG, "staging", {"on": True})["environments"]["staging"]["on"]
+        with pytest.raises(Forbidden, match="ada may not change flags and segments in the environment production"):
+            services.flags.set_state(ada, CHECKOUT, FLAG, "production", {"on": True})
+        with pytest.raises(Forbidden, match="ada may not kill flags in the environment production"):
+            services.kill.kill(ada, CHECKOUT, FLAG, environment="production")
+
+    def test_two_are_not_added_up_to_a_third(self, ada: Actor) -> None:
+        assert ada.may(Action.EDIT) and not ada.reaches("payments", "staging", Action.EDIT)
+        assert not ada.reaches(CHECKOUT, "production", Action.KILL)
+
+    def test_what_a_tag_selects_is_killed_only_where_they_may(self, services: Services, ada: Actor) -> None:
+        for service in (CHECKOUT, "payments"):
+            services.flags.create(ADMIN, service, boolean("tagged", tags=["fire"]))
+        killed = services.kill.kill_many(ada, tags=["fire"], environment="production")
+        assert killed.flags == ("payments/tagged",)
+
+    def test_a_whole_flag_that_they_send_leaves_what_they_only_see(self, services: Services, ada: Actor) -> None:
+        services.flags.set_state(ADMIN, CHECKOUT, FLAG, "production", {"on": True})
+        seen = services.flags.get(ada, CHECKOUT, FLAG)
+        assert seen["environments"].keys() == {"production", "staging"}
+        kept, _ = services.flags.replace(ada, CHECKOUT, FLAG, seen | {"environments": {"staging": {"on": True}}})
+        assert kept["environments"]["production"]["on"] and kept["environments"]["staging"]["on"]
+        with pytest.raises(Forbidden, match="production"):
+            services.flags.replace(ada, CHECKOUT, FLAG, seen | {"environments": {"production": {"on": False}}})
+
+    def test_nobody_in_particular_has_no_home(self, ada: Actor) -> None:
+        assert home(ada, "production") == "production"
+        assert home(Actor("bob", "person", ()), "production") == "production"
+        assert Actor("bob", "person", ()).role == "nobody"
+
+    def test_a_key_must_fit_into_one_of_them(self, services: Services) -> None:
+        checkout = frozenset({CHECKOUT})
+        ada = Actor("ada", "person", (Grant("viewer"), Grant("admin", checkout)))
+        document = {"kind": "sdk", "name": "a", "environment": "production"}
+        assert services.keys.create(ada, document | {"services": [CHECKOUT]})["token"]
+        with pytest.raises(Forbidden, match="does not reach"):
+            services.keys.create(ada, document | {"services": ["payments"]})

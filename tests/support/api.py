@@ -24,6 +24,7 @@ STATE = f"{FLAG}/environments/production"
 PROBLEM = "application/problem+json"
 
 CAST = {
+    "killer": {"role": "killer"},
     "viewer": {"role": "viewer"},
     "operator": {"role": "operator"},
     "editor": {"role": "editor"},

@@ -14,7 +14,7 @@ from downhaul_server.store import Store
 from support.redis import FakeRedis, RealRedis
 
 ADMIN_TOKEN = "the-first-administrator"
-ADMIN = Actor(name="admin", kind="admin", role="admin", secret=b"the secret of the first administrator")
+ADMIN = Actor.single("admin", "admin", "admin", secret=b"the secret of the first administrator")
 CHECKOUT, PAYMENTS = "checkout", "payments"
 FLAG = "new-checkout"
 COLOURS = {
@@ -45,7 +45,7 @@ def actor(
 ) -> Actor:
     """Somebody with a token."""
     scope: dict[str, Any] = {"services": frozenset(services), "environments": frozenset(environments)}
-    return Actor(name=name, kind="token", role=role, token_id=f"token-of-{name}", **scope, **more)
+    return Actor.single(name, "token", role, token_id=f"token-of-{name}", **scope, **more)
 
 
 def sdk_key(environment: str = "production", services: Sequence[str] = tuple(EVERYTHING)) -> SdkKey:

@@ -1,4 +1,4 @@
-"""Who acts, and what each may do: one table of roles and actions, and a scope of services and environments."""
+"""Who acts, and what each may do: one table of roles and actions, granted for services and environments."""
 
 from __future__ import annotations
 
@@ -32,43 +32,85 @@ class Action(StrEnum):
 _VIEWER = frozenset({Action.READ})
 _OPERATOR = _VIEWER | {Action.KILL, Action.DRILL}
 _EDITOR = _OPERATOR | {Action.RESTORE, Action.EDIT}
-_ADMIN = _EDITOR | {Action.CATALOG, Action.KEYS}
 
 ROLES = MappingProxyType(
-    {"viewer": _VIEWER, "operator": _OPERATOR, "editor": _EDITOR, "approver": _EDITOR, "admin": _ADMIN}
+    {
+        "killer": frozenset({Action.KILL}),
+        "viewer": _VIEWER,
+        "operator": _OPERATOR,
+        "editor": _EDITOR,
+        "approver": _EDITOR,
+        "admin": frozenset(Action),
+    }
 )
-"""Role -> the actions that it may do, from the least to the most mighty. (Approvals are not built yet.)"""
+"""Role -> the actions that it may do, from the least to the most mighty. `killer`, for tokens, cannot even read.
+(Approvals are not built yet.)"""
+
+
+@dataclass(frozen=True, slots=True)
+class Grant:
+    """A role, and where it holds."""
+
+    role: str
+    services: frozenset[str] = EVERYTHING
+    environments: frozenset[str] = EVERYTHING
+
+    def allows(self, action: Action) -> bool:
+        """Whether its role may do it, where it holds."""
+        return action in ROLES[self.role]
+
+    def covers(self, service: str | None = None, environment: str | None = None) -> bool:
+        """Whether it holds for the service and the environment (`*`: all of them; None: not asked)."""
+        return _covers(self.services, service) and _covers(self.environments, environment)
 
 
 @dataclass(frozen=True, slots=True)
 class Actor:
-    """A person or a pipeline, by the token that it holds."""
+    """A person or a pipeline, and what it was granted."""
 
     name: str
-    """As the log records it: `admin` for the bootstrap administrator, else the token's name."""
+    """As the log records it: `admin` for the bootstrap administrator, else the token's or the person's name."""
     kind: str
-    """`admin` (bootstrap) or `token`."""
-    role: str
-    services: frozenset[str] = EVERYTHING
-    environments: frozenset[str] = EVERYTHING
+    """`admin` (bootstrap), `token`, `person` or `system`."""
+    grants: tuple[Grant, ...]
+    """What one of them allows, is allowed; two are never added up to a third."""
     token_id: str | None = None
-    """Id of the key document; None for the bootstrap administrator."""
+    """Id of the key document; None where there is none."""
     expires: str | None = None
     """When its token ends (RFC 3339); None: never."""
     secret: bytes | None = field(default=None, repr=False, compare=False)
     """Derived from the token it came with. Lets a retried request for a key be answered like the first."""
+
+    @classmethod
+    def single(
+        cls,
+        name: str,
+        kind: str,
+        role: str,
+        services: frozenset[str] = EVERYTHING,
+        environments: frozenset[str] = EVERYTHING,
+        **more: Any,
+    ) -> Actor:
+        """One with one grant."""
+        return cls(name, kind, (Grant(role, services, environments),), **more)
+
+    @property
+    def role(self) -> str:
+        """The mightiest that it was granted, anywhere."""
+        granted = {grant.role for grant in self.grants}
+        return next((role for role in reversed(ROLES) if role in granted), "nobody")
 
     def to_json(self) -> dict[str, Any]:
         """What the log keeps."""
         return {"name": self.name, "kind": self.kind, "role": self.role, "token": self.token_id}
 
     def may(self, action: Action) -> bool:
-        """Whether its role allows it, somewhere."""
-        return action in ROLES[self.role]
+        """Whether it is allowed, somewhere."""
+        return any(grant.allows(action) for grant in self.grants)
 
-    def reaches(self, service: str | None = None, environment: str | None = None) -> bool:
-        """Whether its scope covers the service and the environment (`*`: all of them; None: not asked)."""
-        return _covers(self.services, service) and _covers(self.environments, environment)
+    def reaches(self, service: str | None = None, environment: str | None = None, action: Action = Action.READ) -> bool:
+        """Whether it is allowed there (`*`: in all of them; None: not asked)."""
+        return any(grant.allows(action) and grant.covers(service, environment) for grant in self.grants)
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,17 +129,20 @@ class SdkKey:
 
 def authorize(actor: Actor, action: Action, service: str | None = None, environment: str | None = None) -> None:
     """Raises Forbidden, saying which of role, service and environment is missing."""
-    if not actor.may(action):
+    able = [grant for grant in actor.grants if grant.allows(action)]
+    if not able:
         raise Forbidden(f"the role {actor.role} of {actor.name} does not allow to {_PHRASES[action]}")
-    if not _covers(actor.services, service):
-        raise Forbidden(f"the token of {actor.name} is not for {_scope('service', service)}")
-    if not _covers(actor.environments, environment):
-        raise Forbidden(f"the token of {actor.name} is not for {_scope('environment', environment)}")
+    there = [grant for grant in able if grant.covers(service)]
+    if not there:
+        raise Forbidden(_out_of_scope(actor, action, _scope("service", service)))
+    if not any(grant.covers(service, environment) for grant in there):
+        raise Forbidden(_out_of_scope(actor, action, _scope("environment", environment)))
 
 
 def home(actor: Actor, default: str) -> str:
-    """The environment that an actor means who names none: its token's only one, else the server's default."""
-    (only,) = actor.environments if len(actor.environments) == 1 else (ALL,)
+    """The environment that an actor means who names none: its only one, else the server's default."""
+    places = frozenset[str]().union(*(grant.environments for grant in actor.grants))
+    (only,) = places if len(places) == 1 else (ALL,)
     return default if only == ALL else only
 
 
@@ -107,6 +152,12 @@ def _covers(scope: frozenset[str], wanted: str | None) -> bool:
 
 def _scope(kind: str, wanted: str | None) -> str:
     return f"every {kind}" if wanted == ALL else f"the {kind} {wanted}"
+
+
+def _out_of_scope(actor: Actor, action: Action, scope: str) -> str:
+    if actor.kind == "person":
+        return f"{actor.name} may not {_PHRASES[action]} in {scope}"
+    return f"the token of {actor.name} is not for {scope}"
 
 
 _PHRASES = {

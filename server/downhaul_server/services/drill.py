@@ -61,7 +61,7 @@ class Drills:
             authorize(actor, Action.DRILL, service, place)
         view = self._committer.view
         existing(view, "environment", place)
-        fit, unfit = sorted_out(view, actor, services)
+        fit, unfit = sorted_out(view, actor, place, services)
         drill = Drill(secrets.token_hex(8), actor, place, fit)
         with self._alone(place, wait):
             self._commit(drill, "drill.prepare", drill.prepare)

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from downhaul_server.services.actors import ALL, Actor
+from downhaul_server.services.actors import ALL, Action, Actor
 from downhaul_server.services.documents import existing, now
 from downhaul_server.services.errors import Invalid, NotFound
 from downhaul_server.services.flag_changes import build
@@ -79,7 +79,9 @@ class Drill:
         return [flag for service in self.services if (flag := _flag(view, service)) and not fault(view, service)]
 
 
-def sorted_out(view: View, actor: Actor, named: Sequence[str]) -> tuple[tuple[str, ...], dict[str, str]]:
+def sorted_out(
+    view: View, actor: Actor, environment: str, named: Sequence[str]
+) -> tuple[tuple[str, ...], dict[str, str]]:
     """The services to drill (all in scope where none is named), and those that cannot be drilled, each with the reason.
 
     Raises NotFound, and Invalid for a named one that cannot.
@@ -87,7 +89,7 @@ def sorted_out(view: View, actor: Actor, named: Sequence[str]) -> tuple[tuple[st
     for service in named:
         existing(view, "service", service)
     chosen = list(dict.fromkeys(named)) or [
-        document.key for document in view.of_kind("service/") if actor.reaches(document.key)
+        document.key for document in view.of_kind("service/") if actor.reaches(document.key, environment, Action.DRILL)
     ]
     unfit = {service: why for service in chosen if (why := fault(view, service))}
     if named and unfit:

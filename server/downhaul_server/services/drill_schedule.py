@@ -17,7 +17,7 @@ log = logging.getLogger(__name__)
 
 FIRST_WITHIN_S = 60.0
 JITTER = 0.1
-ACTOR = Actor(name="downhaul-server", kind="system", role="operator")
+ACTOR = Actor.single("downhaul-server", "system", "operator")
 
 
 class DrillSchedule:

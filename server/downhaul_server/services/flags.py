@@ -118,7 +118,7 @@ class Flags:
             beyond = {
                 environment: state
                 for environment, state in (before.body["environments"] if before else {}).items()
-                if not actor.reaches(environment=environment)
+                if not actor.reaches(service, environment, Action.EDIT)
             }
             whole = document | {"environments": beyond | (document.get("environments") or {})}
             return self._changing(actor, view, service, flag, whole, "flag.update" if before else "flag.create")
@@ -230,7 +230,7 @@ class Flags:
 
     def _present(self, actor: Actor, flag: Any, version: int) -> dict[str, Any]:
         environments = [document.key for document in self._committer.view.of_kind("environment/")]
-        return present(flag, version, [key for key in environments if actor.reaches(environment=key)])
+        return present(flag, version, [key for key in environments if actor.reaches(flag["service"], key)])
 
 
 def _flag(view: View, service: str, flag: str) -> Document:

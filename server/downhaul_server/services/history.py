@@ -163,18 +163,18 @@ def visible(actor: Actor, change: Change) -> list[Difference]:
     """The differences that the actor may see; none of a document out of its scope."""
     kind, service, key = parts(change.address)
     if kind == "flag":
-        return _flag_differences(actor, change) if actor.reaches(service=service) else []
+        return _flag_differences(actor, service or "", change) if actor.reaches(service) else []
     if kind == "key" and not _may_see_key(actor, change):
         return []
-    scope = {"service": {"service": key}, "environment": {"environment": key}}.get(kind, {})
-    return whole(_public(change.before), _public(change.after)) if actor.reaches(**scope) else []
+    seen = actor.reaches(key if kind == "service" else None, key if kind == "environment" else None)
+    return whole(_public(change.before), _public(change.after)) if seen else []
 
 
-def _flag_differences(actor: Actor, change: Change) -> list[Difference]:
+def _flag_differences(actor: Actor, service: str, change: Change) -> list[Difference]:
     """As clients know the flag: states are filled in, so that what was changed first is seen as a change."""
     versions = [body for body in (change.before, change.after) if body is not None]
     stored = {environment for body in versions for environment in body["environments"]}
-    environments = sorted(name for name in stored if actor.reaches(environment=name))
+    environments = sorted(name for name in stored if actor.reaches(service, name))
     before, after = (body and comparable(body, environments) for body in (change.before, change.after))
     return whole(before, after)
 

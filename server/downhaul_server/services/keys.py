@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from downhaul_server.services import tokens
-from downhaul_server.services.actors import ALL, ROLES, Action, Actor, SdkKey, authorize
+from downhaul_server.services.actors import ALL, ROLES, Action, Actor, Grant, SdkKey, authorize
 from downhaul_server.services.commit import Committer, Plan
 from downhaul_server.services.documents import check_fields, copied, existing, now, timestamp
 from downhaul_server.services.errors import Forbidden, Invalid, Unauthenticated
@@ -91,7 +91,7 @@ class Keys:
     def authenticate(self, token: str) -> Actor | SdkKey:
         """Who holds this token. Asks nobody. Raises Unauthenticated, and Unavailable while nothing is loaded."""
         if self._admin_token and tokens.same(token, self._admin_token):
-            return Actor(name="admin", kind="admin", role="admin", secret=tokens.secret_of(token))
+            return Actor.single("admin", "admin", "admin", secret=tokens.secret_of(token))
         document = self._find(token) if tokens.is_whole(token) else None
         if document is None:
             raise Unauthenticated("the token is not known here")
@@ -123,14 +123,21 @@ def public(key: Body) -> dict[str, Any]:
 
 def excess(actor: Actor, key: Body) -> str | None:
     """What the holder of a key may do that the actor may not, as a sentence; None when there is no such thing."""
-    for kind, reaches in (("services", actor.services), ("environments", actor.environments)):
+    faults = [_excess(actor, grant, key) for grant in actor.grants if grant.allows(Action.KEYS)]
+    if None not in faults:
+        return next(iter(faults), f"the role {actor.role} of {actor.name} has no keys to give")
+    if key["kind"] == "api" and actor.expires and (key["expires"] is None or key["expires"] > actor.expires):
+        return f"the token of {actor.name} expires before the key would"
+    return None
+
+
+def _excess(actor: Actor, grant: Grant, key: Body) -> str | None:
+    for kind, reaches in (("services", grant.services), ("environments", grant.environments)):
         wanted = key.get(kind) or [key["environment"]]
         if ALL not in reaches and not reaches.issuperset(wanted):
             return f"the token of {actor.name} does not reach all of the key's {kind}"
-    if key["kind"] == "api" and not ROLES[actor.role] >= ROLES[key["role"]]:
-        return f"the role {actor.role} of {actor.name} is less than {key['role']}"
-    if key["kind"] == "api" and actor.expires and (key["expires"] is None or key["expires"] > actor.expires):
-        return f"the token of {actor.name} expires before the key would"
+    if key["kind"] == "api" and not ROLES[grant.role] >= ROLES[key["role"]]:
+        return f"the role {grant.role} of {actor.name} is less than {key['role']}"
     return None
 
 
@@ -191,10 +198,10 @@ def _holder(document: Document, token: str) -> Actor | SdkKey:
     key = document.body
     if key["kind"] == "sdk":
         return SdkKey(key["id"], key["name"], key["environment"], frozenset(key["services"]))
-    return Actor(
-        name=key["name"],
-        kind="token",
-        role=key["role"],
+    return Actor.single(
+        key["name"],
+        "token",
+        key["role"],
         services=frozenset(key["services"]),
         environments=frozenset(key["environments"]),
         token_id=key["id"],

@@ -128,7 +128,7 @@ class Kill:
     def _many(self, switch: _Switch, selection: Selection, operation: str | None) -> Killed:
         selection.check()
         switch.authorize(*selection.named_services())
-        return self._turn(switch, lambda view: selection.of(view, switch.actor), astuple(selection), operation)
+        return self._turn(switch, lambda view: selection.of(view, switch.may), astuple(selection), operation)
 
     def _turn(
         self, switch: _Switch, select: Callable[[View], Selected], which: tuple[Any, ...], operation: str | None
@@ -161,6 +161,10 @@ class _Switch:
     @property
     def kills(self) -> bool:
         return self.action is Action.KILL
+
+    def may(self, service: str) -> bool:
+        """Whether the actor may do it in this service."""
+        return self.actor.reaches(service, self.environment, self.action)
 
     def authorize(self, *services: str) -> None:
         """Raises Forbidden, and Invalid for a restore without a reason."""

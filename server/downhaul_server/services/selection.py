@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
-from downhaul_server.services.actors import Actor
 from downhaul_server.services.errors import Invalid, NotFound
 from downhaul_server.services.names import address
 from downhaul_server.store import Document, View
@@ -39,9 +38,9 @@ class Selection:
         """Those that must be in the actor's scope, because they are named."""
         return (*self.services, *(name.partition("/")[0] for name in self.flags))
 
-    def of(self, view: View, actor: Actor) -> Selected:
-        """What it selects now; what a tag alone finds, only as far as the actor's scope. Raises NotFound if nothing."""
-        found = {document.address: document for document in self._by_service_and_tag(view, actor)}
+    def of(self, view: View, may: Callable[[str], bool]) -> Selected:
+        """What it selects now; what a tag alone finds, only in services where the actor `may`. Raises NotFound."""
+        found = {document.address: document for document in self._by_service_and_tag(view, may)}
         missing = [service for service in self.services if view.get(address("service", service)) is None]
         for name in self.flags:
             document = view.get(address("flag", name))
@@ -53,12 +52,12 @@ class Selection:
             raise NotFound("flag", "that was selected")
         return Selected(tuple(found[where] for where in sorted(found)), tuple(dict.fromkeys(missing)))
 
-    def _by_service_and_tag(self, view: View, actor: Actor) -> Iterator[Document]:
+    def _by_service_and_tag(self, view: View, may: Callable[[str], bool]) -> Iterator[Document]:
         if not (self.services or self.tags):
             return
         for prefix in [f"flag/{service}/" for service in self.services] or ["flag/"]:
             for document in view.of_kind(prefix):
-                if actor.reaches(document.body["service"]) and (
+                if may(document.body["service"]) and (
                     not self.tags or not set(self.tags).isdisjoint(document.body["tags"])
                 ):
                     yield document

@@ -50,9 +50,9 @@ def create_sdk(session: Session, quiet: bool, **document: Any) -> None:
 @click.argument("name")
 @click.option(
     "--role",
-    type=click.Choice(["viewer", "operator", "editor", "approver", "admin"]),
+    type=click.Choice(["killer", "viewer", "operator", "editor", "approver", "admin"]),
     required=True,
-    help="What it may do; an operator may kill, and nothing else that could hurt.",
+    help="What it may do: an operator may kill, and nothing else that could hurt; a killer may do nothing but that.",
 )
 @_services
 @click.option(
