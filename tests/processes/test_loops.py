@@ -24,12 +24,13 @@ HELD_S = 1.5
 
 def test_a_program_that_gevent_has_patched(household: Callable[[], Household], tmp_path: Path) -> None:
     shop, output = household(), tmp_path / "output"
-    with running([sys.executable, "patched.py"], shop.environ, output) as process:
+    with running([sys.executable, "patched.py"], shop.environ, output, stdin=subprocess.PIPE) as process:
         wait_until(lambda: process.pid in shop.live(), "it is in the fleet", 30)
 
         killed = shop.kill()
 
-        assert killed["confirmed"] and killed["instances"] == 1
+        assert process.stdin is not None and killed["confirmed"] and killed["instances"] == 1, killed
+        process.stdin.close()
         assert process.wait(10) == 0, output.read_text("utf-8", "replace")
         assert output.read_text("utf-8").split("\n")[:3] == [f"{process.pid} on", f"{process.pid} off", "ticking"]
     shop.nobody_is_left()

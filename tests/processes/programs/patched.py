@@ -6,6 +6,8 @@ from gevent import monkey
 monkey.patch_all()
 
 import os
+import select
+import sys
 
 import gevent
 from downhaul import flags
@@ -29,3 +31,4 @@ while flags.enabled("box"):
     gevent.sleep(0.01)
 print(f"{os.getpid()} off\n", end="", flush=True)
 print("ticking" if ticks > before else "held", flush=True)
+select.select([sys.stdin], [], [])  # who has ended is counted no more, so it waits until it was counted
