@@ -90,6 +90,7 @@ ROLES: list[tuple[str, str, Any, set[str]]] = [
     ("PATCH", f"{FLAG}/environments/staging", {"on": True}, {"editor", "tester", "admin"}),
     ("POST", "/api/v1/services", {"key": "another"}, {"admin"}),
     ("GET", "/api/v1/keys", None, {"admin"}),
+    ("GET", "/api/v1/audit/verify", None, {"admin"}),
     ("GET", "/api/v1/status", None, {"killer", "viewer", "operator", "editor", "stranger", "tester", "admin"}),
 ]
 

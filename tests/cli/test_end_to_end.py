@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from downhaul_server.store.keys import LOG
 from support.api import ADMIN, Client, open_client
 from support.cli import Shell
 from support.redis import FakeRedis
@@ -18,9 +19,14 @@ PRO = {"name": "pro", "when": {"attribute": "plan", "op": "in", "values": ["pro"
 
 
 @pytest.fixture
-def server(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Client]:
+def redis() -> FakeRedis:
+    return FakeRedis()
+
+
+@pytest.fixture
+def server(redis: FakeRedis, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Client]:
     """A running service with nothing in it, and its administrator's token in the environment."""
-    with open_client(FakeRedis(), tmp_path) as client:
+    with open_client(redis, tmp_path) as client:
         server = make_server("127.0.0.1", 0, client.app, threaded=True)
         thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01}, daemon=True)
         thread.start()
@@ -206,3 +212,13 @@ def test_the_log_is_filtered(sh: Shell) -> None:
 
     assert len(only.out.splitlines()) == 2
     assert sh("log", "--until", "2020-01-01", "--json").json == []
+
+
+def test_a_log_that_somebody_has_tampered_with(sh: Shell, redis: FakeRedis) -> None:
+    whole = sh("audit", "verify")
+    assert whole.code == 0 and whole.out.startswith("The log is whole up to revision ")
+    redis.client().xdel(LOG, "3-0")
+    found = sh("audit", "verify")
+    assert found.code == 1 and found.out == "- revision 3: missing from the log\n"
+    assert "the log is not what was written: 1 fault" in found.err
+    assert sh("audit", "verify", "--json").json["faults"] == ["revision 3: missing from the log"]

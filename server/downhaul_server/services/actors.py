@@ -27,6 +27,8 @@ class Action(StrEnum):
     """Services and environments."""
     KEYS = "keys"
     """See, make and revoke keys."""
+    AUDIT = "audit"
+    """Look whether anybody has tampered with the log."""
 
 
 _VIEWER = frozenset({Action.READ})
@@ -168,4 +170,5 @@ _PHRASES = {
     Action.EDIT: "change flags and segments",
     Action.CATALOG: "change services and environments",
     Action.KEYS: "see, make or revoke keys",
+    Action.AUDIT: "verify the log",
 }

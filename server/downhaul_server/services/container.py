@@ -8,6 +8,7 @@ from downhaul_server import limits
 from downhaul_server.services.acknowledgement import Acknowledgements
 from downhaul_server.services.actors import Actor, SdkKey
 from downhaul_server.services.audience import Audience
+from downhaul_server.services.audit import Audit
 from downhaul_server.services.catalog import Catalog
 from downhaul_server.services.commit import Committer
 from downhaul_server.services.drill import Drills
@@ -42,6 +43,7 @@ class Services:
         self.segments = Segments(committer)
         self.keys = Keys(committer, settings.admin_token)
         self.history = History(store)
+        self.audit = Audit(store)
         self.snapshots = Snapshots(store)
         self.evaluate = Evaluate(self.snapshots, settings.default_environment)
         self.fleet = Fleet(store)

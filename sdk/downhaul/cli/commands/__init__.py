@@ -5,6 +5,7 @@ from __future__ import annotations
 import click
 
 from downhaul import __version__
+from downhaul.cli.commands.audit import audit
 from downhaul.cli.commands.catalog import environments, services
 from downhaul.cli.commands.completion import completion
 from downhaul.cli.commands.drill import drill
@@ -35,7 +36,7 @@ def downhaul() -> None:
 
 
 for _command in (
-    *(flags, kill, restore, explain, segments, log, fleet, drill),
+    *(flags, kill, restore, explain, segments, log, audit, fleet, drill),
     *(services, environments, keys, status, profile, completion),
 ):
     downhaul.add_command(_command)
