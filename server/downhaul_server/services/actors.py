@@ -28,7 +28,13 @@ class Action(StrEnum):
     KEYS = "keys"
     """See, make and revoke keys."""
     AUDIT = "audit"
-    """Look whether anybody has tampered with the log."""
+    """Look whether anybody has tampered with the log, and who was refused."""
+    APPROVE = "approve"
+    """Another's change, where the environment demands it."""
+    PEOPLE = "people"
+    """See, add and change people, and end their sessions."""
+    HOOKS = "hooks"
+    """See, make and change webhooks."""
 
 
 _VIEWER = frozenset({Action.READ})
@@ -41,12 +47,11 @@ ROLES = MappingProxyType(
         "viewer": _VIEWER,
         "operator": _OPERATOR,
         "editor": _EDITOR,
-        "approver": _EDITOR,
+        "approver": _EDITOR | {Action.APPROVE},
         "admin": frozenset(Action),
     }
 )
-"""Role -> the actions that it may do, from the least to the most mighty. `killer`, for tokens, cannot even read.
-(Approvals are not built yet.)"""
+"""Role -> the actions that it may do, from the least to the most mighty. `killer`, for tokens, cannot even read."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,11 +78,13 @@ class Actor:
     name: str
     """As the log records it: `admin` for the bootstrap administrator, else the token's or the person's name."""
     kind: str
-    """`admin` (bootstrap), `token`, `person` or `system`."""
+    """`admin` (bootstrap), `token`, `person`, `link` (a kill link) or `system`."""
     grants: tuple[Grant, ...]
     """What one of them allows, is allowed; two are never added up to a third."""
     token_id: str | None = None
-    """Id of the key document; None where there is none."""
+    """Id of the document that stands for it: of the key, the person or the kill link; None where there is none."""
+    address: str | None = None
+    """Where the request came from; None: from within."""
     expires: str | None = None
     """When its token ends (RFC 3339); None: never."""
     secret: bytes | None = field(default=None, repr=False, compare=False)
@@ -104,7 +111,7 @@ class Actor:
 
     def to_json(self) -> dict[str, Any]:
         """What the log keeps."""
-        return {"name": self.name, "kind": self.kind, "role": self.role, "token": self.token_id}
+        return {"name": self.name, "kind": self.kind, "role": self.role, "token": self.token_id, "address": self.address}
 
     def may(self, action: Action) -> bool:
         """Whether it is allowed, somewhere."""
@@ -171,4 +178,7 @@ _PHRASES = {
     Action.CATALOG: "change services and environments",
     Action.KEYS: "see, make or revoke keys",
     Action.AUDIT: "verify the log",
+    Action.APPROVE: "approve changes",
+    Action.PEOPLE: "see, add or change people",
+    Action.HOOKS: "see, make or change webhooks",
 }
