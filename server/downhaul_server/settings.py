@@ -12,11 +12,15 @@ import re
 import secrets
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
+from ipaddress import IPv4Network, IPv6Network, ip_network
 from pathlib import Path
 from typing import TypeVar
 from urllib.parse import urlsplit
 
+from downhaul_server.signing_in import SigningIn
+
 T = TypeVar("T")
+Network = IPv4Network | IPv6Network
 
 LOG_LEVELS = ("debug", "info", "warning", "error", "critical")
 LOG_FORMATS = ("json", "console")
@@ -66,6 +70,14 @@ class Settings:
     drill_environments: tuple[str, ...] = ()
     """DOWNHAUL_DRILL_ENVIRONMENTS: where they are run, separated by commas; the default environment when empty."""
 
+    public_url: str | None = None
+    """DOWNHAUL_PUBLIC_URL: how people reach this server in a browser, for links; without a slash at its end."""
+    webhook_allow: tuple[Network, ...] = ()
+    """DOWNHAUL_WEBHOOK_ALLOW: addresses (CIDRs) that webhooks may go to although they are not public."""
+
+    signing_in: SigningIn = SigningIn()
+    """How people log in: see `signing_in.py`."""
+
     @property
     def bind(self) -> str:
         """`host:port`, as gunicorn takes it (an IPv6 host in brackets)."""
@@ -94,6 +106,8 @@ class Settings:
             max_body_bytes=source.read("DOWNHAUL_MAX_BODY_BYTES", _integer(1024, 64 * 1024 * 1024), 1024 * 1024),
             drill_every=source.read("DOWNHAUL_DRILL_EVERY", _integer(0, 30 * 24 * 3600), 0),
             drill_environments=source.read("DOWNHAUL_DRILL_ENVIRONMENTS", _environment_keys, ()),
+            public_url=source.read("DOWNHAUL_PUBLIC_URL", _public_url, None),
+            webhook_allow=source.read("DOWNHAUL_WEBHOOK_ALLOW", _networks, ()),
             stream_age=float(source.read("DOWNHAUL_STREAM_AGE", _integer(10, 86_400), 900)),
             max_streams=max_streams,
             max_streams_per_key=source.read("DOWNHAUL_MAX_STREAMS_PER_KEY", _integer(0, 1_000_000), max_streams),
@@ -210,6 +224,28 @@ def _environment_key(text: str) -> str:
 
 def _environment_keys(text: str) -> tuple[str, ...]:
     return tuple(dict.fromkeys(_environment_key(key.strip()) for key in text.split(",") if key.strip()))
+
+
+def _public_url(text: str) -> str:
+    try:
+        parts = urlsplit(text)
+        whole = parts.scheme in ("http", "https") and parts.hostname and (parts.port is None or parts.port)
+    except ValueError:
+        whole = False
+    if not whole or "@" in parts.netloc or parts.query or parts.fragment or not text.isascii() or " " in text:
+        raise ValueError("expected the address of this server in a browser, such as https://flags.example.com")
+    return text.rstrip("/")
+
+
+def _networks(text: str) -> tuple[Network, ...]:
+    return tuple(_network(part.strip()) for part in text.split(",") if part.strip())
+
+
+def _network(text: str) -> Network:
+    try:
+        return ip_network(text)
+    except ValueError as error:
+        raise ValueError(f"expected networks such as 10.0.0.0/8,fd00::/8, {text!r} is none: {error}") from None
 
 
 def _integer(lowest: int, highest: int) -> Callable[[str], int]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import stat
 from concurrent.futures import ThreadPoolExecutor
+from ipaddress import ip_network
 from pathlib import Path
 
 import pytest
@@ -40,6 +41,8 @@ def test_every_variable_is_honoured(tmp_path: Path) -> None:
             "DOWNHAUL_STREAM_AGE": "60",
             "DOWNHAUL_MAX_STREAMS": "500",
             "DOWNHAUL_MAX_STREAMS_PER_KEY": "50",
+            "DOWNHAUL_PUBLIC_URL": "https://flags.example.com/",
+            "DOWNHAUL_WEBHOOK_ALLOW": "10.1.0.0/16, fd00::/8",
         }
     )
     assert settings == Settings(
@@ -57,6 +60,8 @@ def test_every_variable_is_honoured(tmp_path: Path) -> None:
         stream_age=60.0,
         max_streams=500,
         max_streams_per_key=50,
+        public_url="https://flags.example.com",
+        webhook_allow=(ip_network("10.1.0.0/16"), ip_network("fd00::/8")),
     )
     assert settings.bind == "[::1]:9000"
 
@@ -99,6 +104,11 @@ def test_one_key_may_hold_all_streams_unless_it_is_said_otherwise() -> None:
         ("DOWNHAUL_STREAM_AGE", "9", "expected an integer from 10"),
         ("DOWNHAUL_MAX_STREAMS", "-1", "expected an integer from 0"),
         ("DOWNHAUL_MAX_STREAMS_PER_KEY", "all", "expected an integer from 0"),
+        ("DOWNHAUL_PUBLIC_URL", "flags.example.com", "expected the address"),
+        ("DOWNHAUL_PUBLIC_URL", "https://me:secret@flags.example.com", "expected the address"),
+        ("DOWNHAUL_PUBLIC_URL", "https://flags.example.com:70000", "expected the address"),
+        ("DOWNHAUL_WEBHOOK_ALLOW", "10.0.0.1/8", "expected networks such as"),
+        ("DOWNHAUL_WEBHOOK_ALLOW", "10.0.0.0/8,localhost", "expected networks such as"),
         ("DOWNHAUL_MAX_BODY_BYTES", "1MB", "expected an integer from 1024"),
         ("DOWNHAUL_MAX_BODY_BYTES", "1023", "expected an integer from 1024"),
     ],
