@@ -75,7 +75,7 @@ class Settings:
     webhook_allow: tuple[Network, ...] = ()
     """DOWNHAUL_WEBHOOK_ALLOW: addresses (CIDRs) that webhooks may go to although they are not public."""
 
-    signing_in: SigningIn = SigningIn()
+    signing_in: SigningIn = field(default_factory=SigningIn)
     """How people log in: see `signing_in.py`."""
 
     @property

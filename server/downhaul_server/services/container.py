@@ -24,6 +24,8 @@ from downhaul_server.services.keys import Keys
 from downhaul_server.services.kill import Kill
 from downhaul_server.services.latency import Latency
 from downhaul_server.services.segments import Segments
+from downhaul_server.services.sessions import NOTE as SESSIONS_NOTE
+from downhaul_server.services.sessions import Sessions
 from downhaul_server.services.snapshots import Snapshots
 from downhaul_server.services.streams import Streams
 from downhaul_server.services.survey import Survey
@@ -70,8 +72,11 @@ class Services:
             every_s=settings.drill_every,
             environments=settings.drill_environments or (settings.default_environment,),
         )
+        self.sessions = Sessions(store, settings.signing_in, settings.admin_token)
         self.fleet.on_note(NOTE, self.drill_results.learn)
+        self.fleet.on_note(SESSIONS_NOTE, self.sessions.learn)
         self.fleet.follow()
+        self.sessions.load()
         Keeper(store, self.fleet, self.survey, self.drill_results, schedule).start()
 
     def authenticate(self, token: str) -> Actor | SdkKey:

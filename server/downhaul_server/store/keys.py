@@ -18,7 +18,12 @@ Beside the store, of the fleet; no script sees it, and none of it is needed to s
 | `{downhaul}:counts:<service>@<environment>:<period>` | hash, expires | `flag variant` -> evaluations; period: `h<hours since 1970>`, `d<days since 1970>` |
 | `{downhaul}:deaf` | set | `service@environment/process` that was logged as deaf |
 | `{downhaul}:drills` | hash | `service@environment` -> result of its last drill; `@<environment>` -> when the last one began |
+| `{downhaul}:hooks` | hash | id of a webhook -> how far it has come in the log, and how it fares |
+| `{downhaul}:hook-secrets` | hash | id of a webhook -> its secrets |
+| `{downhaul}:hook-deliveries:<id>` | list, expires | its last deliveries, newest first |
 | `{downhaul}:lease:<name>` | string, expires | who may do what only one may do |
+| `{downhaul}:sessions` | hash | sha256 of a session's id -> whose it is, since when, and from where |
+| `{downhaul}:sign-in:<digest>` | string, expires | what has to be known when somebody comes back from the provider of identities |
 | `{downhaul}:news` | channel | batches of what changed in the fleet |
 """  # noqa: E501 - a table
 
@@ -58,6 +63,9 @@ FLEETS = "{downhaul}:fleets"
 NEWS = "{downhaul}:news"
 DEAF = "{downhaul}:deaf"
 DRILLS = "{downhaul}:drills"
+HOOK_STATES = "{downhaul}:hooks"
+HOOK_SECRETS = "{downhaul}:hook-secrets"
+SESSIONS = "{downhaul}:sessions"
 
 
 def fleet_key(group: str) -> str:
@@ -70,6 +78,16 @@ def counts_key(group: str, period: str) -> str:
     return f"{{downhaul}}:counts:{group}:{period}"
 
 
+def hook_deliveries_key(hook: str) -> str:
+    """Where the last deliveries of a webhook lie."""
+    return f"{{downhaul}}:hook-deliveries:{hook}"
+
+
 def lease_key(name: str) -> str:
     """Who holds this lease."""
     return f"{{downhaul}}:lease:{name}"
+
+
+def sign_in_key(digest: str) -> str:
+    """Where a log-in lies that the provider of identities has not answered yet."""
+    return f"{{downhaul}}:sign-in:{digest}"

@@ -26,7 +26,9 @@ from downhaul_server.store.fleet import FleetNews
 from downhaul_server.store.follower import Follower, Listener
 from downhaul_server.store.lease import Lease
 from downhaul_server.store.ledger import Ledger
+from downhaul_server.store.outbox import Outbox
 from downhaul_server.store.rewind import rewind
+from downhaul_server.store.sessions import SessionLedger
 from downhaul_server.store.view import Freshness, View
 from downhaul_server.store.writer import Writer, fingerprint_of, prepare
 
@@ -69,6 +71,10 @@ class Store:
         """What processes tell each other of the fleet."""
         self.ledger = Ledger(connections)
         """What is kept beside the log. Its methods raise RedisError: call them under `asking`."""
+        self.outbox = Outbox(connections)
+        """What webhooks need. Its methods raise RedisError: call them under `asking`."""
+        self.sessions = SessionLedger(connections)
+        """Who is logged in. Likewise."""
 
     @classmethod
     def open(

@@ -1,0 +1,41 @@
+"""The headers of every page: nothing from elsewhere, in no frame, kept by nobody."""
+
+from __future__ import annotations
+
+from types import MappingProxyType
+
+from downhaul_server import browsers
+from flask import Blueprint, Response, request
+
+CONTENT_SECURITY_POLICY = (
+    "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; connect-src 'self'; font-src 'self'; "
+    "form-action 'self'; frame-ancestors 'none'; base-uri 'none'"
+)
+UNUSED = ("camera", "display-capture", "geolocation", "microphone", "midi", "payment", "usb")
+
+ALWAYS = MappingProxyType(
+    {
+        "Content-Security-Policy": CONTENT_SECURITY_POLICY,
+        "X-Content-Type-Options": "nosniff",
+        # Not `no-referrer`: browsers would then send forms with `Origin: null`.
+        "Referrer-Policy": "same-origin",
+        "Cross-Origin-Opener-Policy": "same-origin",
+        "Cross-Origin-Resource-Policy": "same-origin",
+        "Permissions-Policy": ", ".join(f"{feature}=()" for feature in UNUSED),
+    }
+)
+STRICT_TRANSPORT_SECURITY = "max-age=31536000"
+"""Two years and subdomains are for the operator to promise, at the proxy that ends TLS."""
+
+
+def secure(pages: Blueprint) -> None:
+    """For every answer of the pages."""
+
+    @pages.after_request
+    def add(response: Response) -> Response:
+        response.headers.update(ALWAYS)
+        # A view that allows more has said so: static files may be kept.
+        response.headers.setdefault("Cache-Control", "no-store")
+        if browsers.is_secure(request.environ):
+            response.headers.setdefault("Strict-Transport-Security", STRICT_TRANSPORT_SECURITY)
+        return response

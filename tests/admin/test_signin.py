@@ -1,0 +1,60 @@
+"""Logging in and out: by token, with which cookie, and where it leads."""
+
+from __future__ import annotations
+
+import pytest
+from support.pages import ADMIN_TOKEN, Browserless
+
+
+def test_the_administrators_token_opens_a_session(visitor: Browserless) -> None:
+    answer = visitor.post("/login", {"token": ADMIN_TOKEN, "next": "/flags?x=1"})
+    assert (answer.status_code, answer.headers["Location"]) == (303, "/flags?x=1")
+    assert visitor.services.sessions.resolve(visitor.session or "").kind == "admin"
+
+
+def test_the_cookie_is_bound_to_this_host_and_hidden_from_scripts(visitor: Browserless) -> None:
+    cookie = visitor.post("/login", {"token": ADMIN_TOKEN}).headers["Set-Cookie"]
+    name, *attributes = cookie.split("; ")
+    assert name.startswith("__Host-downhaul=") and len(name.partition("=")[2]) == 43
+    assert set(attributes) == {"Secure", "HttpOnly", "Path=/", "SameSite=Lax"}
+
+
+def test_a_wrong_token_is_refused_and_not_repeated(visitor: Browserless) -> None:
+    answer = visitor.post("/login", {"token": "dh_api_a-secret-that-is-wrong"})
+    assert answer.status_code == 401
+    assert "not known here" in answer.text and "a-secret-that-is-wrong" not in answer.text
+    assert visitor.session is None
+
+
+@pytest.mark.parametrize(
+    "target", ["https://evil.example", "//evil.example", "/\\evil.example", "\\/evil.example", "javascript:alert(1)",
+               "/\t/evil.example", "http:evil.example", "evil", ""],
+)  # fmt: skip
+def test_nobody_is_led_away_by_the_log_in(visitor: Browserless, target: str) -> None:
+    assert visitor.post("/login", {"token": ADMIN_TOKEN, "next": target}).headers["Location"] == "/"
+    assert visitor.get(f"/login?next={target}").headers["Location"] == "/"
+
+
+def test_a_session_id_that_somebody_has_planted_is_not_taken_over(visitor: Browserless) -> None:
+    visitor.wear("planted-by-an-attacker-planted-by-an-attack")
+    visitor.post("/login", {"token": ADMIN_TOKEN})
+    first = visitor.session
+    assert first != "planted-by-an-attacker-planted-by-an-attack"
+    visitor.post("/login", {"token": ADMIN_TOKEN})
+    assert visitor.session != first, "the id changes at each log-in"
+
+
+def test_logging_out_ends_the_session_and_not_only_the_cookie(visitor: Browserless) -> None:
+    visitor.sign_in("editor")
+    kept = visitor.session or ""
+    assert visitor.post("/logout").headers["Location"] == "/login"
+    assert visitor.session is None
+    visitor.wear(kept)
+    assert visitor.get("/login").status_code == 200, "nobody is logged in any more"
+
+
+def test_without_tls_nobody_logs_in_from_elsewhere(visitor: Browserless) -> None:
+    elsewhere = visitor.stranger("flags.example.com")
+    assert "not encrypted" in elsewhere.get("/login").text
+    answer = elsewhere.post("/login", {"token": ADMIN_TOKEN})
+    assert answer.status_code == 403 and "Set-Cookie" not in answer.headers
