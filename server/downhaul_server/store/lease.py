@@ -41,6 +41,16 @@ class Lease:
         self._release = client.register_script(RELEASE)
 
     @property
+    def key(self) -> str:
+        """Where it lies in Redis."""
+        return self._key
+
+    @property
+    def owner(self) -> str:
+        """What is written there while it is ours: for scripts that do something only then."""
+        return self._owner
+
+    @property
     def held(self) -> bool:
         """Whether it is ours for certain. Ends by itself, a little before Redis gives it to others."""
         return self._monotonic() < self._until
