@@ -6,11 +6,15 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
+from unittest.mock import patch
 
+from argon2 import PasswordHasher
 from downhaul_server import browsers
 from downhaul_server.app import create_app
 from downhaul_server.services.actors import ALL, Actor
 from downhaul_server.services.container import Services
+from downhaul_server.services.passwords import Passwords
+from downhaul_server.services.sessions import person_actor
 from downhaul_server.settings import Settings
 from downhaul_server.store import Store
 from flask import Flask
@@ -49,10 +53,8 @@ class Browserless:
         services: Sequence[str] = (ALL,),
         environments: Sequence[str] = (ALL,),
     ) -> Browserless:
-        """Log in as somebody with this role there; `role="bootstrap"`: as the first administrator."""
-        token = ADMIN_TOKEN if role == "bootstrap" else self._token(role, name or role, services, environments)
-        actor = self.services.authenticate(token)
-        assert isinstance(actor, Actor)
+        """Log in as a person with this role there; `role="bootstrap"`: as the first administrator."""
+        actor = self.bootstrap if role == "bootstrap" else self._person(role, name or role, services, environments)
         self.actor = actor
         self.wear(self.services.sessions.start(actor, address="127.0.0.1", agent="tests"))
         return self
@@ -84,11 +86,31 @@ class Browserless:
             path, data=form or {}, headers={**origin, **_headers(headers)}, base_url=f"http://{self.host}"
         )
 
-    def _token(self, role: str, name: str, services: Sequence[str], environments: Sequence[str]) -> str:
-        admin = self.services.authenticate(ADMIN_TOKEN)
-        assert isinstance(admin, Actor)
-        key = {"kind": "api", "name": name, "role": role, "services": [*services], "environments": [*environments]}
-        return str(self.services.keys.create(admin, key)["token"])
+    @property
+    def bootstrap(self) -> Actor:
+        """The first administrator, for whatever a test needs to be there."""
+        actor = self.services.authenticate(ADMIN_TOKEN)
+        assert isinstance(actor, Actor)
+        return actor
+
+    def _person(self, role: str, login: str, services: Sequence[str], environments: Sequence[str]) -> Actor:
+        """Whoever has this login; made when they are not there."""
+        granted = {"role": role, "services": [*services], "environments": [*environments]}
+        found = {person["login"]: person for person in self.services.people.list(self.bootstrap).items}
+        if login not in found:
+            self.services.people.create(self.bootstrap, {"login": login, "grants": [granted]})
+        actor = next(
+            person_actor(document.body)
+            for document in self.store.view.of_kind("person/")
+            if document.body["login"] == login
+        )
+        assert actor is not None
+        return actor
+
+
+def quick_passwords() -> Passwords:
+    """Hashes that cost nothing, and are worth nothing."""
+    return Passwords(PasswordHasher(time_cost=1, memory_cost=8, parallelism=1))
 
 
 @contextmanager
@@ -97,7 +119,8 @@ def open_pages(redis: FakeRedis | RealRedis, data_dir: Path, **settings: Any) ->
     data_dir.mkdir(exist_ok=True)
     chosen = Settings(data_dir=data_dir, admin_token=ADMIN_TOKEN, **settings)
     with Store.open(chosen, connections=redis.connections()) as store:
-        services = Services(store, chosen)
+        with patch("downhaul_server.services.container.Passwords", quick_passwords):
+            services = Services(store, chosen)
         yield Browserless(create_app(services, chosen), services, store)
 
 

@@ -23,6 +23,9 @@ from downhaul_server.services.keeper import Keeper
 from downhaul_server.services.keys import Keys
 from downhaul_server.services.kill import Kill
 from downhaul_server.services.latency import Latency
+from downhaul_server.services.logins import Logins
+from downhaul_server.services.passwords import Passwords
+from downhaul_server.services.people import People
 from downhaul_server.services.segments import Segments
 from downhaul_server.services.sessions import NOTE as SESSIONS_NOTE
 from downhaul_server.services.sessions import Sessions
@@ -74,6 +77,9 @@ class Services:
         )
         self.sessions = Sessions(store, settings.signing_in, settings.admin_token)
         self.fleet.on_note(NOTE, self.drill_results.learn)
+        hashes = Passwords()
+        self.people = People(committer, self.sessions, hashes)
+        self.logins = Logins(committer, self.sessions, hashes)
         self.fleet.on_note(SESSIONS_NOTE, self.sessions.learn)
         self.fleet.follow()
         self.sessions.load()

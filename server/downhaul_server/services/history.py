@@ -13,6 +13,7 @@ from downhaul_server.services.differences import Difference, whole
 from downhaul_server.services.documents import timestamp
 from downhaul_server.services.errors import Invalid, NotFound
 from downhaul_server.services.flag_forms import comparable
+from downhaul_server.services.grants import beyond
 from downhaul_server.services.keys import excess
 from downhaul_server.services.names import address, parts, resolve
 from downhaul_server.services.pages import LIMIT, Page, decode_cursor, encode_cursor
@@ -166,6 +167,8 @@ def visible(actor: Actor, change: Change) -> list[Difference]:
         return _flag_differences(actor, service or "", change) if actor.reaches(service) else []
     if kind == "key" and not _may_see_key(actor, change):
         return []
+    if kind == "person" and not _may_see_person(actor, change):
+        return []
     seen = actor.reaches(key if kind == "service" else None, key if kind == "environment" else None)
     return whole(_public(change.before), _public(change.after)) if seen else []
 
@@ -182,6 +185,11 @@ def _flag_differences(actor: Actor, service: str, change: Change) -> list[Differ
 def _may_see_key(actor: Actor, change: Change) -> bool:
     versions = [body for body in (change.before, change.after) if body is not None]
     return actor.may(Action.KEYS) and all(excess(actor, body) is None for body in versions)
+
+
+def _may_see_person(actor: Actor, change: Change) -> bool:
+    versions = [body for body in (change.before, change.after) if body is not None]
+    return actor.may(Action.PEOPLE) and all(beyond(actor, body["grants"]) is None for body in versions)
 
 
 def _public(body: Any) -> Any:
