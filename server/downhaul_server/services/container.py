@@ -19,6 +19,9 @@ from downhaul_server.services.evaluations import Evaluations
 from downhaul_server.services.flags import Flags
 from downhaul_server.services.fleet import Fleet
 from downhaul_server.services.history import History
+from downhaul_server.services.hook_delivery import HookDelivery
+from downhaul_server.services.hook_sender import Sender
+from downhaul_server.services.hooks import Hooks
 from downhaul_server.services.keeper import Keeper
 from downhaul_server.services.keys import Keys
 from downhaul_server.services.kill import Kill
@@ -83,6 +86,9 @@ class Services:
         self.fleet.on_note(SESSIONS_NOTE, self.sessions.learn)
         self.fleet.follow()
         self.sessions.load()
+        sender = Sender(settings.webhook_allow)
+        self.hooks = Hooks(store, committer, sender, settings.public_url)
+        HookDelivery(store, committer, sender, settings.public_url).start()
         Keeper(store, self.fleet, self.survey, self.drill_results, schedule).start()
 
     def authenticate(self, token: str) -> Actor | SdkKey:

@@ -14,6 +14,7 @@ from downhaul_server.services.documents import timestamp
 from downhaul_server.services.errors import Invalid, NotFound
 from downhaul_server.services.flag_forms import comparable
 from downhaul_server.services.grants import beyond
+from downhaul_server.services.hook_documents import in_reach, shown
 from downhaul_server.services.keys import excess
 from downhaul_server.services.names import address, parts, resolve
 from downhaul_server.services.pages import LIMIT, Page, decode_cursor, encode_cursor
@@ -169,6 +170,8 @@ def visible(actor: Actor, change: Change) -> list[Difference]:
         return []
     if kind == "person" and not _may_see_person(actor, change):
         return []
+    if kind == "hook":
+        return _hook_differences(actor, change)
     seen = actor.reaches(key if kind == "service" else None, key if kind == "environment" else None)
     return whole(_public(change.before), _public(change.after)) if seen else []
 
@@ -179,6 +182,14 @@ def _flag_differences(actor: Actor, service: str, change: Change) -> list[Differ
     stored = {environment for body in versions for environment in body["environments"]}
     environments = sorted(name for name in stored if actor.reaches(service, name))
     before, after = (body and comparable(body, environments) for body in (change.before, change.after))
+    return whole(before, after)
+
+
+def _hook_differences(actor: Actor, change: Change) -> list[Difference]:
+    versions = [body for body in (change.before, change.after) if body is not None]
+    if not all(in_reach(actor, body) for body in versions):
+        return []
+    before, after = (body and _public(shown(body)) for body in (change.before, change.after))
     return whole(before, after)
 
 

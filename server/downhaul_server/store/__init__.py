@@ -4,7 +4,7 @@ Nothing here knows what a flag is (documents are JSON under an address), and nob
 """
 
 from downhaul_server.store.board import Board
-from downhaul_server.store.commits import Change, Commit, Committed, Entry
+from downhaul_server.store.commits import RECOVER, Change, Commit, Committed, Entry
 from downhaul_server.store.embedded import Embedded, EmbeddedError
 from downhaul_server.store.errors import (
     Conflict,
@@ -20,6 +20,7 @@ from downhaul_server.store.store import Store
 from downhaul_server.store.view import Document, View
 
 __all__ = [
+    "RECOVER",
     "Board",
     "Change",
     "Commit",

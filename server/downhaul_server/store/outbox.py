@@ -1,4 +1,4 @@
-"""What webhooks need of Redis: the log from a revision on, how far each hook has come, its secrets, its last deliveries.
+"""What webhooks need of Redis: the log from a revision on; each hook's place in it, secrets and last deliveries.
 
 Secrets are kept here and not in documents, so that they are in no log, export or checkpoint.
 """

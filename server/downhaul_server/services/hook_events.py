@@ -1,0 +1,200 @@
+"""From an entry of the log to what a webhook is told: what its scope covers, in data and in plain words."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from downhaul_server.services.actors import Actor
+from downhaul_server.services.differences import Difference
+from downhaul_server.services.flag_forms import comparable
+from downhaul_server.services.history import visible
+from downhaul_server.services.hook_documents import wants
+from downhaul_server.services.names import parts
+from downhaul_server.services.words import change_sentences
+from downhaul_server.store import Change, Entry
+
+MOST_LINES = 8
+MOST_NAMES = 5
+TEST = "webhook.test"
+
+Body = Mapping[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Event:
+    """One thing that happened, as far as a hook may know of it."""
+
+    id: str
+    """Stable: the same event has the same id for the same hook, however often it is sent."""
+    type: str
+    """The action in the log; or `webhook.test`."""
+    at: str
+    actor: str
+    revision: int | None = None
+    reason: str | None = None
+    documents: tuple[dict[str, Any], ...] = ()
+    """`{kind, service, key, name, changes}`."""
+    environments: tuple[str, ...] = ()
+    """Where it made a difference, as far as the hook may know; `*` for everywhere."""
+    headline: str = ""
+    lines: tuple[str, ...] = ()
+    details: Body | None = None
+    link: str | None = None
+    """Where people read more of it."""
+
+
+def event_of(hook: Body, entry: Entry, public_url: str | None = None) -> Event | None:
+    """What a hook is told of an entry; None when it does not concern it."""
+    if not wants(hook, entry.action):
+        return None
+    watcher = _watcher(hook)
+    seen = [(change, found) for change in entry.changes if (found := visible(watcher, change))]
+    if not seen and (entry.changes or not watcher.reaches("*", "*")):
+        return None
+    documents = tuple(_document(change, found) for change, found in seen)
+    environments = _environments(watcher, entry, seen)
+    if entry.touches and not environments:
+        return None
+    actor = str(entry.actor.get("name", "somebody"))
+    return Event(
+        id=f"evt_{entry.revision}_{entry.chain[:16]}_{hook['id']}",
+        type=entry.action,
+        at=entry.at,
+        actor=actor,
+        revision=entry.revision,
+        reason=entry.reason,
+        documents=documents,
+        environments=environments,
+        headline=_headline(actor, entry.action, documents, environments),
+        lines=_lines(watcher, seen),
+        details=entry.details,
+        link=_link(public_url, entry, documents),
+    )
+
+
+def test_event(hook: Body, actor: str, at: str, nonce: str, public_url: str | None) -> Event:
+    """What is sent when somebody wants to know whether it arrives."""
+    return Event(
+        id=f"evt_test_{nonce}_{hook['id']}",
+        type=TEST,
+        at=at,
+        actor=actor,
+        headline=f"{actor} tests the webhook {hook['name']}",
+        lines=("Nothing has changed. Where you read this, changes of flags will be told.",),
+        link=public_url and f"{public_url}/webhooks",
+    )
+
+
+test_event.__test__ = False  # type: ignore[attr-defined]  # pytest: this is no test
+
+
+def _watcher(hook: Body) -> Actor:
+    """Who sees in the log what the hook may tell. Only an administrator of all of its places can have made it."""
+    scope = {"services": frozenset(hook["services"]), "environments": frozenset(hook["environments"])}
+    return Actor.single(hook["name"], "system", "admin", **scope)
+
+
+def _document(change: Change, differences: list[Difference]) -> dict[str, Any]:
+    kind, service, key = parts(change.address)
+    body = change.after or change.before or {}
+    name = f"{service}/{key}" if service else body.get("name") or body.get("login") or key
+    return {"kind": kind, "service": service, "key": key, "name": str(name), "changes": differences}
+
+
+def _environments(watcher: Actor, entry: Entry, seen: list[tuple[Change, list[Difference]]]) -> tuple[str, ...]:
+    touched = {
+        environment for service, environment in entry.touches if watcher.reaches(_asked(service), _asked(environment))
+    }
+    named = {
+        tokens[2]
+        for _, differences in seen
+        for difference in differences
+        if len(tokens := difference["path"].split("/")) > 2 and tokens[1] == "environments"
+    }
+    return tuple(sorted(touched | named if touched else named))
+
+
+def _asked(place: str) -> str | None:
+    """`*` in a touch means that whoever looks at any place is concerned."""
+    return None if place == "*" else place
+
+
+def _headline(actor: str, action: str, documents: tuple[dict[str, Any], ...], environments: tuple[str, ...]) -> str:
+    where = f" in {_listed(environments)}" if environments and "*" not in environments else ""
+    return f"{actor} {_verb(action)} {_objects(action, documents)}{where}"
+
+
+def _verb(action: str) -> str:
+    return _VERBS.get(action) or _VERBS.get(action.rpartition(".")[2]) or f"did {action}:"
+
+
+def _objects(action: str, documents: tuple[dict[str, Any], ...]) -> str:
+    if not documents:
+        return _NOUNS.get(action.partition(".")[0], action.partition(".")[0])
+    # A bulk kill changes flags, and nothing else is worth counting beside them.
+    kinds = {each["kind"] for each in documents}
+    (noun,) = {_NOUNS.get(kind, kind) for kind in kinds} if len(kinds) == 1 else ("document",)
+    if len(documents) == 1:
+        return f"{noun} {documents[0]['name']}"
+    return f"{len(documents)} {noun}s ({_listed([each['name'] for each in documents])})"
+
+
+def _listed(names: Any) -> str:
+    names = list(names)
+    more = f" and {len(names) - MOST_NAMES} more" if len(names) > MOST_NAMES else ""
+    return ", ".join(names[:MOST_NAMES]) + more
+
+
+def _lines(watcher: Actor, seen: list[tuple[Change, list[Difference]]]) -> tuple[str, ...]:
+    found: list[str] = []
+    for change, differences in seen:
+        service, key = parts(change.address)[1:]
+        named = f"{service}/{key}: " if service and len(seen) > 1 else ""
+        found += [f"{named}{sentence}" for sentence in _sentences(watcher, change, differences)]
+    more = [f"And {len(found) - MOST_LINES} more changes."] if len(found) > MOST_LINES else []
+    return (*found[:MOST_LINES], *more)
+
+
+def _sentences(watcher: Actor, change: Change, differences: list[Difference]) -> list[str]:
+    kind, service, _ = parts(change.address)
+    if kind == "flag":
+        places = sorted({name for body in (change.before, change.after) if body for name in body["environments"]})
+        covered = [name for name in places if watcher.reaches(service, name)]
+        before, after = (body and comparable(body, covered) for body in (change.before, change.after))
+        return change_sentences(before, after)
+    if kind in ("segment", "service", "environment"):
+        return change_sentences(change.before, change.after)
+    changed = dict.fromkeys(each["path"].split("/")[1] for each in differences if each["path"])
+    return [f"Changed: {', '.join(changed)}."] if changed else []
+
+
+def _link(public_url: str | None, entry: Entry, documents: tuple[dict[str, Any], ...]) -> str | None:
+    if public_url is None:
+        return None
+    if len(documents) == 1 and documents[0]["kind"] == "flag" and documents[0]["changes"][0]["op"] != "remove":
+        return f"{public_url}/services/{documents[0]['service']}/flags/{documents[0]['key']}"
+    return f"{public_url}/changes/{entry.revision}"
+
+
+_VERBS = {
+    "kill": "killed",
+    "restore": "restored",
+    "create": "made",
+    "delete": "deleted",
+    "update": "changed",
+    "replace": "changed",
+    "patch": "changed",
+    "state": "changed",
+    "prepare": "prepared",
+    "revoke": "revoked",
+    "rotate": "rotated the secret of",
+    "disable": "switched off",
+    "approve": "approved",
+    "reject": "rejected",
+    "withdraw": "withdrew",
+    "apply": "applied",
+    "refused": "was refused",
+}
+_NOUNS = {"hook": "webhook", "person": "person", "key": "key", "link": "kill link", "store": "the store"}
