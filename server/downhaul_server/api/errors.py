@@ -92,6 +92,20 @@ def _in_use(error: errors.InUse) -> ProblemError:
     return ProblemError(problems.IN_USE, str(error), used_by=list(error.by))
 
 
+def _approval_required(error: errors.ApprovalRequired) -> ProblemError:
+    return ProblemError(
+        problems.APPROVAL_REQUIRED,
+        str(error),
+        environments=list(error.environments),
+        approvals=error.approvals,
+        ask="/api/v1/reviews",
+    )
+
+
+def _review_closed(error: errors.ReviewClosed) -> ProblemError:
+    return ProblemError(problems.REVIEW_CLOSED, str(error), review=error.review, review_status=error.status)
+
+
 def _unavailable(error: errors.Unavailable) -> ProblemError:
     return ProblemError(
         problems.UNAVAILABLE,
@@ -114,6 +128,8 @@ _TABLE: dict[type[errors.ServiceError], Callable[[Any], ProblemError]] = {
     errors.AlreadyExists: _plain(problems.ALREADY_EXISTS),
     errors.VersionMismatch: _mismatch,
     errors.InUse: _in_use,
+    errors.ApprovalRequired: _approval_required,
+    errors.ReviewClosed: _review_closed,
     errors.Invalid: _invalid,
     errors.Unauthenticated: _unauthenticated,
     errors.Forbidden: _plain(problems.FORBIDDEN),

@@ -41,6 +41,8 @@ REQUEST_TIMEOUT = ProblemType("request-timeout", 408, "The request took too long
 ALREADY_EXISTS = ProblemType("already-exists", 409, "There is one of this name already")
 IN_USE = ProblemType("in-use", 409, "Others use it")
 VERSION_MISMATCH = ProblemType("version-mismatch", 412, "The document has changed")
+APPROVAL_REQUIRED = ProblemType("approval-required", 409, "Others have to approve it first")
+REVIEW_CLOSED = ProblemType("review-closed", 409, "The review cannot go on")
 IN_PROGRESS = ProblemType("in-progress", 409, "The same is going on already")
 BODY_TOO_LARGE = ProblemType("body-too-large", 413, "The body is too large")
 UNSUPPORTED_MEDIA_TYPE = ProblemType("unsupported-media-type", 415, "The body's media type is not accepted")
@@ -62,6 +64,8 @@ ALL = (
     ALREADY_EXISTS,
     IN_USE,
     IN_PROGRESS,
+    APPROVAL_REQUIRED,
+    REVIEW_CLOSED,
     VERSION_MISMATCH,
     BODY_TOO_LARGE,
     UNSUPPORTED_MEDIA_TYPE,

@@ -14,6 +14,7 @@ from typing import Any
 from downhaul_server.services.access import newest_view, store_errors
 from downhaul_server.services.actors import Actor
 from downhaul_server.services.errors import Invalid, ServiceError, Unavailable
+from downhaul_server.services.protection import guard
 from downhaul_server.store import Commit, Committed, Conflict, Stale, Store, View
 
 PATIENCE_S = 5.0
@@ -40,6 +41,12 @@ class Plan:
     reason: str | None = None
     result: Body | None = None
     """Given back when the same operation is asked for again."""
+    details: Body | None = None
+    """Anything else that the log keeps."""
+    guarded: bool = True
+    """False for what no protection holds up: a drill, whose flag nobody reads."""
+    approved: Mapping[str, int] = field(default_factory=dict)
+    """How many have approved exactly this, for each environment that they approved it for."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,7 +112,8 @@ class Committer:
     ) -> Outcome:
         """Plan, commit, and plan anew whenever the plan was overtaken, for `patience` seconds.
 
-        `plan` is called with newer and newer views and raises a ServiceError to refuse. `request` is what the
+        `plan` is called with newer and newer views and raises a ServiceError to refuse; what it wants to do in a
+        protected environment must pass `protection.guard`. `request` is what the
         operation stands for: the same operation with another request raises OperationConflict. An operation that was
         committed before is not planned again. Raises Unavailable, also when others were faster all the time.
         """
@@ -117,7 +125,7 @@ class Committer:
         pauses = itertools.count()
         while True:
             try:
-                made, view = self._planned(plan)
+                made, view = self._planned(lambda view: guard(actor, view, plan(view)))
             except ServiceError:
                 if first := self._recall(operation, fingerprint):
                     return Outcome(first)
@@ -198,6 +206,7 @@ class Committer:
                     fingerprint=fingerprint,
                     reason=plan.reason,
                     result=plan.result,
+                    details=plan.details,
                 )
             )
 

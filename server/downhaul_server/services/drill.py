@@ -108,6 +108,7 @@ class Drills:
                 touches=drill.touches(view, written),
                 expect={document.address: document.version for document in (place, *owners)},
                 alone=False,
+                guarded=False,
                 reason=drill.reason,
                 result={"id": drill.id},
             )

@@ -52,6 +52,32 @@ class InUse(ServiceError):
         """Who uses it: `flag checkout/new-checkout`, `segment beta`, `key 3f2a...`."""
 
 
+class ApprovalRequired(ServiceError):
+    """The change is for a protected environment, where others have to approve it first."""
+
+    def __init__(self, environments: Sequence[str], approvals: int, targets: Sequence[str]) -> None:
+        places, number = " and ".join(environments), "another person" if approvals == 1 else f"{approvals} others"
+        super().__init__(
+            f"a change of {', '.join(targets)} in {places} has to be approved by {number}: "
+            "ask for a review with POST /api/v1/reviews (a kill, or switching off, needs none)"
+        )
+        self.environments = tuple(environments)
+        self.approvals = approvals
+        """How many must approve."""
+        self.targets = tuple(targets)
+        """What was to be changed: `flag checkout/new-checkout`."""
+
+
+class ReviewClosed(ServiceError):
+    """The review is not open any more, or what it was made for has changed since."""
+
+    def __init__(self, review: str, status: str, message: str) -> None:
+        super().__init__(message)
+        self.review = review
+        self.status = status
+        """`applied`, `rejected`, `withdrawn`, `expired` or `stale`."""
+
+
 class Invalid(ServiceError):
     """What the client sent cannot be accepted; every fault with its place."""
 

@@ -61,7 +61,13 @@ class Keys:
         key = _complete(document)
         key_id, nonce = secrets.token_hex(8), secrets.token_hex(16)
         token = tokens.make(key["kind"], tokens.seed(actor.secret, operation, nonce))
-        origin = {"id": key_id, "created_at": now(), "created_by": actor.name, "hash": tokens.digest(token)}
+        origin = {
+            "id": key_id,
+            "created_at": now(),
+            "created_by": actor.name,
+            "made_by": actor.token_id,
+            "hash": tokens.digest(token),
+        }
 
         def plan(view: View) -> Plan:
             _check_scope(view, key)
@@ -117,8 +123,8 @@ class Keys:
 
 
 def public(key: Body) -> dict[str, Any]:
-    """A stored key for clients: without the hash."""
-    return {name: copied(value) for name, value in key.items() if name != "hash"}
+    """A stored key for clients: without the hash, and without the id of whoever made it."""
+    return {name: copied(value) for name, value in key.items() if name not in ("hash", "made_by")}
 
 
 def excess(actor: Actor, key: Body) -> str | None:

@@ -98,6 +98,13 @@ class ProblemSchema(Open):
     errors = Items(base.Nested(FaultSchema), most=10_000)
     current_version = base.Integer(metadata={"description": "With 412: the document's version; 0 when there is none."})
     used_by = base.List(base.String(), metadata={"description": "With in-use: who uses it."})
+    environments = base.List(
+        base.String(), metadata={"description": "With approval-required: the protected environments that it is for."}
+    )
+    approvals = base.Integer(metadata={"description": "With approval-required: how many others must approve."})
+    ask = base.String(metadata={"description": "With approval-required: where to open a review, with a POST."})
+    review = base.String(metadata={"description": "With review-closed: the review's id."})
+    review_status = base.String(metadata={"description": "With review-closed: why it cannot go on."})
     outcome_unknown = base.Boolean(
         metadata={
             "description": "With 503: true when the change may have been made. Retry with the same `Idempotency-Key`."
