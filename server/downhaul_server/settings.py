@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import TypeVar
 from urllib.parse import urlsplit
 
+from downhaul_server import signing_in
 from downhaul_server.signing_in import SigningIn
 
 T = TypeVar("T")
@@ -75,6 +76,9 @@ class Settings:
     webhook_allow: tuple[Network, ...] = ()
     """DOWNHAUL_WEBHOOK_ALLOW: addresses (CIDRs) that webhooks may go to although they are not public."""
 
+    trusted_proxies: tuple[Network, ...] = ()
+    """DOWNHAUL_TRUSTED_PROXIES: addresses (CIDRs) of proxies whose X-Forwarded-For is believed."""
+
     signing_in: SigningIn = field(default_factory=SigningIn)
     """How people log in: see `signing_in.py`."""
 
@@ -108,6 +112,8 @@ class Settings:
             drill_environments=source.read("DOWNHAUL_DRILL_ENVIRONMENTS", _environment_keys, ()),
             public_url=source.read("DOWNHAUL_PUBLIC_URL", _public_url, None),
             webhook_allow=source.read("DOWNHAUL_WEBHOOK_ALLOW", _networks, ()),
+            trusted_proxies=source.read("DOWNHAUL_TRUSTED_PROXIES", _networks, ()),
+            signing_in=_signing_in(source),
             stream_age=float(source.read("DOWNHAUL_STREAM_AGE", _integer(10, 86_400), 900)),
             max_streams=max_streams,
             max_streams_per_key=source.read("DOWNHAUL_MAX_STREAMS_PER_KEY", _integer(0, 1_000_000), max_streams),
@@ -155,6 +161,15 @@ class _Source:
         if path:
             return _parsed(f"{name}_FILE", _content(f"{name}_FILE", Path(path)), parse)
         return _parsed(name, text, parse) if text else None
+
+
+def _signing_in(source: _Source) -> SigningIn:
+    try:
+        return signing_in.read(source)
+    except SettingsError:
+        raise
+    except ValueError as error:
+        raise SettingsError(str(error)) from error
 
 
 def _parsed(name: str, text: str, parse: Callable[[str], T]) -> T:

@@ -43,6 +43,7 @@ def test_every_variable_is_honoured(tmp_path: Path) -> None:
             "DOWNHAUL_MAX_STREAMS_PER_KEY": "50",
             "DOWNHAUL_PUBLIC_URL": "https://flags.example.com/",
             "DOWNHAUL_WEBHOOK_ALLOW": "10.1.0.0/16, fd00::/8",
+            "DOWNHAUL_TRUSTED_PROXIES": "10.2.0.0/16,2001:db8::1",
         }
     )
     assert settings == Settings(
@@ -62,6 +63,7 @@ def test_every_variable_is_honoured(tmp_path: Path) -> None:
         max_streams_per_key=50,
         public_url="https://flags.example.com",
         webhook_allow=(ip_network("10.1.0.0/16"), ip_network("fd00::/8")),
+        trusted_proxies=(ip_network("10.2.0.0/16"), ip_network("2001:db8::1/128")),
     )
     assert settings.bind == "[::1]:9000"
 
@@ -109,6 +111,7 @@ def test_one_key_may_hold_all_streams_unless_it_is_said_otherwise() -> None:
         ("DOWNHAUL_PUBLIC_URL", "https://flags.example.com:70000", "expected the address"),
         ("DOWNHAUL_WEBHOOK_ALLOW", "10.0.0.1/8", "expected networks such as"),
         ("DOWNHAUL_WEBHOOK_ALLOW", "10.0.0.0/8,localhost", "expected networks such as"),
+        ("DOWNHAUL_TRUSTED_PROXIES", "proxy.example.com", "expected networks such as"),
         ("DOWNHAUL_MAX_BODY_BYTES", "1MB", "expected an integer from 1024"),
         ("DOWNHAUL_MAX_BODY_BYTES", "1023", "expected an integer from 1024"),
     ],

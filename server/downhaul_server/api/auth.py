@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from functools import wraps
 from typing import Any, TypeVar
 
 from flask import Response, g, request
 
-from downhaul_server.api.context import services
+from downhaul_server.addresses import client_address
+from downhaul_server.api.context import services, wiring
 from downhaul_server.services.actors import Actor, SdkKey
 from downhaul_server.services.errors import Forbidden, Unauthenticated
 
@@ -62,10 +64,17 @@ def bearer(environ: Mapping[str, Any]) -> str | None:
     return token.strip() or None if scheme.lower() == "bearer" else None
 
 
+def address() -> str | None:
+    """Where this request came from."""
+    return client_address(request.environ, wiring().settings.trusted_proxies)
+
+
 def _holder() -> Actor | SdkKey:
     token = bearer(request.environ)
     if token is None:
         raise Unauthenticated("expected the header `Authorization: Bearer <token>`")
     holder = services().authenticate(token)
+    if isinstance(holder, Actor):
+        holder = replace(holder, address=address())
     g.holder = holder
     return holder

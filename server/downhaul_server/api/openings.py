@@ -11,6 +11,7 @@ from collections.abc import Iterable
 from time import perf_counter
 from typing import TYPE_CHECKING
 
+from downhaul_server.addresses import client_address
 from downhaul_server.api.auth import bearer
 from downhaul_server.api.context import Wiring
 from downhaul_server.api.lines import Line
@@ -48,7 +49,8 @@ class Openings:
         start_response("200 OK", [*ALWAYS, ("X-Request-Id", request_id)])
         seconds = perf_counter() - began
         self._wiring.metrics.answered(STREAM, "GET", 200, seconds)
-        log_request(request_id, "GET", STREAM, 200, seconds, stream.key.name, environ.get("REMOTE_ADDR"))
+        remote = client_address(environ, self._wiring.settings.trusted_proxies)
+        log_request(request_id, "GET", STREAM, 200, seconds, stream.key.name, remote)
         return Body(self._wiring.services.streams, stream, Line.under(environ))
 
     def _opened(self, environ: WSGIEnvironment) -> Stream | None:

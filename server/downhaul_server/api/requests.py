@@ -8,6 +8,7 @@ from types import MappingProxyType
 import structlog
 from flask import Flask, Response, g, request
 
+from downhaul_server.addresses import client_address
 from downhaul_server.api.context import Wiring
 from downhaul_server.services.actors import Actor, SdkKey
 
@@ -43,7 +44,8 @@ def register(app: Flask, wiring: Wiring) -> None:
         rule = request.url_rule
         answered(rule.rule if rule else None, request.method, response.status_code, seconds)
         by = _name(g.get("holder"))
-        log_request(g.request_id, request.method, request.path, response.status_code, seconds, by, request.remote_addr)
+        remote = client_address(request.environ, wiring.settings.trusted_proxies)
+        log_request(g.request_id, request.method, request.path, response.status_code, seconds, by, remote)
         return response
 
     app.before_request(begin)
