@@ -9,6 +9,7 @@ from typing import Any, TypeVar, cast
 from urllib.parse import urlencode, urlsplit
 
 from downhaul_server import browsers
+from downhaul_server.addresses import client_address
 from downhaul_server.services.actors import Actor
 from downhaul_server.services.container import Services
 from downhaul_server.services.errors import Unauthenticated
@@ -87,7 +88,7 @@ def cookie_name() -> str | None:
 
 def address() -> str | None:
     """Where the request comes from."""
-    return request.remote_addr
+    return client_address(request.environ, wiring().settings.trusted_proxies)
 
 
 def wiring() -> Wiring:
