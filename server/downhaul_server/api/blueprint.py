@@ -28,6 +28,7 @@ _KEYS = {
     "flag": ("The flag's key.", names.FLAG_KEY),
     "segment": ("The segment's key.", names.SEGMENT_KEY),
     "key_id": ("The key's id.", r"[0-9A-Za-z_-]{1,64}"),
+    "hook_id": ("The webhook's id.", r"[0-9a-f]{1,64}"),
 }
 _SECURITY: dict[str, list[dict[str, list[str]]]] = {"token": [{"token": []}], "sdk": [{"sdk_key": []}], "public": []}
 _REFUSALS = {"token": (401, 403, 503), "sdk": (401, 403, 503), "public": ()}

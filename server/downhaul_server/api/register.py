@@ -13,7 +13,19 @@ from downhaul_server.api.polls import Polls
 from downhaul_server.api.reports import Reports
 from downhaul_server.api.request_ids import RequestIds
 from downhaul_server.api.stream_metrics import StreamMetrics
-from downhaul_server.api.v1 import acknowledgements, audit, catalog, drills, flags, fleet, keys, kill, segments, status
+from downhaul_server.api.v1 import (
+    acknowledgements,
+    audit,
+    catalog,
+    drills,
+    flags,
+    fleet,
+    keys,
+    kill,
+    segments,
+    status,
+    webhooks,
+)
 from downhaul_server.services.container import Services
 from downhaul_server.settings import Settings
 
@@ -27,6 +39,7 @@ BLUEPRINTS = (
     catalog.blueprint,
     keys.blueprint,
     audit.blueprint,
+    webhooks.blueprint,
     status.blueprint,
     sdk.blueprint,
     stream.blueprint,
