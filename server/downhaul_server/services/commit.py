@@ -49,6 +49,10 @@ class Plan:
     """How many have approved exactly this, for each environment that they approved it for."""
 
 
+Planner = Callable[[View], Plan]
+"""Works a change out against a view; raises a ServiceError to refuse."""
+
+
 @dataclass(frozen=True, slots=True)
 class Deleted:
     """When a document went."""
@@ -104,7 +108,7 @@ class Committer:
     def run(
         self,
         actor: Actor,
-        plan: Callable[[View], Plan],
+        plan: Planner,
         *,
         request: tuple[Any, ...],
         operation: str | None = None,
@@ -141,7 +145,7 @@ class Committer:
             else:
                 return Outcome(committed) if committed.replayed else Outcome(committed, made, view)
 
-    def _planned(self, plan: Callable[[View], Plan]) -> tuple[Plan, View]:
+    def _planned(self, plan: Planner) -> tuple[Plan, View]:
         """The plan, and what it was made with. Raises what `plan` raises.
 
         That something is refused, or is as wanted already, is believed only of the newest: this process may lag behind

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from typing import Any
 
 from downhaul_server.services.actors import ALL, Action, Actor, authorize, home
-from downhaul_server.services.commit import Committer, Deleted, Outcome, Plan, Written
+from downhaul_server.services.commit import Committer, Deleted, Outcome, Plan, Planner, Written
 from downhaul_server.services.documents import check_version, existing
 from downhaul_server.services.errors import AlreadyExists
 from downhaul_server.services.flag_changes import build, change_state, difference
@@ -78,7 +78,13 @@ class Flags:
         return self._present(actor, document.body, document.version)
 
     def create(
-        self, actor: Actor, service: str, document: dict[str, Any], *, operation: str | None = None
+        self,
+        actor: Actor,
+        service: str,
+        document: dict[str, Any],
+        *,
+        reason: str | None = None,
+        operation: str | None = None,
     ) -> dict[str, Any]:
         """A new flag; `document["key"]` names it. Raises NotFound (service), AlreadyExists, Invalid, Forbidden."""
         authorize(actor, Action.EDIT, service, ALL)
@@ -88,9 +94,9 @@ class Flags:
             existing(view, "service", service)
             if view.get(address("flag", service, flag)):
                 raise AlreadyExists("flag", flag)
-            return self._changing(actor, view, service, flag, document, "flag.create")
+            return self._changing(actor, view, service, flag, document, "flag.create", reason)
 
-        request = ("flag.create", service, document)
+        request = ("flag.create", service, document, reason)
         return self._written(actor, service, flag, plan, request, operation)[0]
 
     def replace(
@@ -101,6 +107,7 @@ class Flags:
         document: dict[str, Any],
         *,
         if_match: int | None = None,
+        reason: str | None = None,
         operation: str | None = None,
     ) -> tuple[dict[str, Any], bool]:
         """The whole flag anew (salt and kills are kept); True when that created it.
@@ -108,6 +115,21 @@ class Flags:
         An environment that is left out is off again; one that is out of the actor's scope stays as it is.
         Raises NotFound, VersionMismatch, Invalid, InUse (a variant that another flag requires), Forbidden.
         """
+        plan = self.plan_replace(actor, service, flag, document, if_match=if_match, reason=reason)
+        request = ("flag.replace", service, flag, document, if_match, reason)
+        return self._written(actor, service, flag, plan, request, operation)
+
+    def plan_replace(
+        self,
+        actor: Actor,
+        service: str,
+        flag: str,
+        document: dict[str, Any],
+        *,
+        if_match: int | None = None,
+        reason: str | None = None,
+    ) -> Planner:
+        """What `replace` would commit. Raises Forbidden at once, all else when it is planned."""
         authorize(actor, Action.EDIT, service)
 
         def plan(view: View) -> Plan:
@@ -121,10 +143,10 @@ class Flags:
                 if not actor.reaches(service, environment, Action.EDIT)
             }
             whole = document | {"environments": beyond | (document.get("environments") or {})}
-            return self._changing(actor, view, service, flag, whole, "flag.update" if before else "flag.create")
+            action = "flag.update" if before else "flag.create"
+            return self._changing(actor, view, service, flag, whole, action, reason)
 
-        request = ("flag.replace", service, flag, document, if_match)
-        return self._written(actor, service, flag, plan, request, operation)
+        return plan
 
     def patch(
         self,
@@ -134,34 +156,64 @@ class Flags:
         changes: dict[str, Any],
         *,
         if_match: int | None = None,
+        reason: str | None = None,
         operation: str | None = None,
     ) -> dict[str, Any]:
         """RFC 7396 merge patch, but that `otherwise` never ends up as both a variant and a split. Raises like
         `replace`."""
+        plan = self.plan_patch(actor, service, flag, changes, if_match=if_match, reason=reason)
+        request = ("flag.patch", service, flag, changes, if_match, reason)
+        return self._written(actor, service, flag, plan, request, operation)[0]
+
+    def plan_patch(
+        self,
+        actor: Actor,
+        service: str,
+        flag: str,
+        changes: dict[str, Any],
+        *,
+        if_match: int | None = None,
+        reason: str | None = None,
+    ) -> Planner:
+        """What `patch` would commit. Raises Forbidden at once, all else when it is planned."""
         authorize(actor, Action.EDIT, service)
 
         def plan(view: View) -> Plan:
             before = _flag(view, service, flag)
             check_version(before, if_match)
-            return self._changing(actor, view, service, flag, _patched(before, changes), "flag.update")
+            return self._changing(actor, view, service, flag, _patched(before, changes), "flag.update", reason)
 
-        request = ("flag.patch", service, flag, changes, if_match)
-        return self._written(actor, service, flag, plan, request, operation)[0]
+        return plan
 
     def delete(
-        self, actor: Actor, service: str, flag: str, *, if_match: int | None = None, operation: str | None = None
+        self,
+        actor: Actor,
+        service: str,
+        flag: str,
+        *,
+        if_match: int | None = None,
+        reason: str | None = None,
+        operation: str | None = None,
     ) -> Deleted:
         """Raises NotFound, VersionMismatch, InUse (another flag requires it), Forbidden."""
+        plan = self.plan_delete(actor, service, flag, if_match=if_match, reason=reason)
+        request = ("flag.delete", service, flag, if_match, reason)
+        return self._committer.run(actor, plan, request=request, operation=operation).deleted
+
+    def plan_delete(
+        self, actor: Actor, service: str, flag: str, *, if_match: int | None = None, reason: str | None = None
+    ) -> Planner:
+        """What `delete` would commit. Raises Forbidden at once, all else when it is planned."""
         authorize(actor, Action.EDIT, service, ALL)
 
         def plan(view: View) -> Plan:
             before = _flag(view, service, flag)
             check_version(before, if_match)
             check_dependents(view, before, None)
-            return Plan(action="flag.delete", writes={before.address: None}, touches=((service, ALL),))
+            writes = {before.address: None}
+            return Plan(action="flag.delete", writes=writes, touches=((service, ALL),), reason=reason)
 
-        request = ("flag.delete", service, flag, if_match)
-        return self._committer.run(actor, plan, request=request, operation=operation).deleted
+        return plan
 
     def set_state(
         self,
@@ -180,6 +232,22 @@ class Flags:
         `by` defaults to what the flag is split by already, else `user`: leave it out when the client did.
         Raises NotFound (also the environment), VersionMismatch, Invalid, Forbidden.
         """
+        plan = self.plan_state(actor, service, flag, environment, changes, if_match=if_match, reason=reason)
+        request = ("flag.state", service, flag, environment, changes, if_match, reason)
+        return self._written(actor, service, flag, plan, request, operation)[0]
+
+    def plan_state(
+        self,
+        actor: Actor,
+        service: str,
+        flag: str,
+        environment: str,
+        changes: dict[str, Any],
+        *,
+        if_match: int | None = None,
+        reason: str | None = None,
+    ) -> Planner:
+        """What `set_state` would commit. Raises Forbidden at once, all else when it is planned."""
         authorize(actor, Action.EDIT, service, environment)
 
         def plan(view: View) -> Plan:
@@ -199,28 +267,35 @@ class Flags:
                 reason=reason,
             )
 
-        request = ("flag.state", service, flag, environment, changes, if_match, reason)
-        return self._written(actor, service, flag, plan, request, operation)[0]
+        return plan
 
     def _changing(
-        self, actor: Actor, view: View, service: str, flag: str, document: dict[str, Any], action: str
+        self,
+        actor: Actor,
+        view: View,
+        service: str,
+        flag: str,
+        document: dict[str, Any],
+        action: str,
+        reason: str | None,
     ) -> Plan:
         before = view.get(address("flag", service, flag))
         after = build(view, document, service, flag, before)
         where = address("flag", service, flag)
         if before is None:
             authorize(actor, Action.EDIT, service, ALL)
-            return Plan(action=action, writes={where: after}, touches=((service, ALL),))
+            return Plan(action=action, writes={where: after}, touches=((service, ALL),), reason=reason)
         changed = difference(before.body, after)
         changed.authorize(actor, service)
-        return Plan(action=action, writes={where: after} if changed else {}, touches=changed.touches(service))
+        writes = {where: after} if changed else {}
+        return Plan(action=action, writes=writes, touches=changed.touches(service), reason=reason)
 
     def _written(
         self,
         actor: Actor,
         service: str,
         flag: str,
-        plan: Callable[[View], Plan],
+        plan: Planner,
         request: tuple[Any, ...],
         operation: str | None,
     ) -> tuple[dict[str, Any], bool]:

@@ -7,7 +7,7 @@ from dataclasses import asdict, astuple, dataclass
 from typing import Any
 
 from downhaul_server.services.actors import Action, Actor, authorize, home
-from downhaul_server.services.commit import KILL_PATIENCE_S, Committer, Plan
+from downhaul_server.services.commit import KILL_PATIENCE_S, Committer, Plan, Planner
 from downhaul_server.services.documents import existing, now
 from downhaul_server.services.errors import Invalid
 from downhaul_server.services.flag_forms import kill_revision, state_of, with_state
@@ -79,6 +79,12 @@ class Kill:
         switch = _Switch(Action.RESTORE, actor, self._place(actor, environment), reason)
         return self._one(switch, service, flag, operation)
 
+    def plan_restore(self, actor: Actor, service: str, flag: str, environment: str, reason: str | None) -> Planner:
+        """What `restore` would commit. Raises Forbidden and Invalid at once, all else when it is planned."""
+        switch = _Switch(Action.RESTORE, actor, environment, reason)
+        switch.authorize(service)
+        return lambda view: switch.plan(view, _single(view, service, flag))
+
     def kill_many(
         self,
         actor: Actor,
@@ -118,12 +124,7 @@ class Kill:
 
     def _one(self, switch: _Switch, service: str, flag: str, operation: str | None) -> Killed:
         switch.authorize(service)
-
-        def select(view: View) -> Selected:
-            existing(view, "service", service)
-            return Selected((existing(view, "flag", service, flag),))
-
-        return self._turn(switch, select, (service, flag), operation)
+        return self._turn(switch, lambda view: _single(view, service, flag), (service, flag), operation)
 
     def _many(self, switch: _Switch, selection: Selection, operation: str | None) -> Killed:
         selection.check()
@@ -208,6 +209,11 @@ class _Switch:
         if self.kills:
             return kill_revision(flag, self.environment), state_of(flag.body, self.environment)["killed"]["at"]
         return flag.version, flag.body["updated_at"]
+
+
+def _single(view: View, service: str, flag: str) -> Selected:
+    existing(view, "service", service)
+    return Selected((existing(view, "flag", service, flag),))
 
 
 def _killed(revision: int, committed_at: str, result: dict[str, Any]) -> Killed:

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Any
 
 from downhaul.engine import decode_condition
 
 from downhaul_server.services import nesting, references
 from downhaul_server.services.actors import ALL, Action, Actor, authorize
-from downhaul_server.services.commit import Committer, Deleted, Plan
+from downhaul_server.services.commit import Committer, Deleted, Plan, Planner
 from downhaul_server.services.documents import (
     READ_ONLY,
     answer,
@@ -53,16 +52,24 @@ class Segments:
         document = existing(self._committer.view, "segment", segment)
         return answer(document.body, document.version)
 
-    def create(self, actor: Actor, document: dict[str, Any], *, operation: str | None = None) -> dict[str, Any]:
+    def create(
+        self,
+        actor: Actor,
+        document: dict[str, Any],
+        *,
+        reason: str | None = None,
+        operation: str | None = None,
+    ) -> dict[str, Any]:
         """Raises AlreadyExists, Invalid (also for an unknown segment inside, or a cycle), Forbidden."""
+        authorize(actor, Action.EDIT, ALL, ALL)
         segment = check_key("segment", document.get("key"))
 
         def plan(view: View) -> Plan:
             if view.get(address("segment", segment)):
                 raise AlreadyExists("segment", segment)
-            return _changing(view, segment, document)
+            return _changing(view, segment, document, reason)
 
-        return self._written(actor, segment, plan, ("segment.create", document), operation)[0]
+        return self._written(actor, segment, plan, ("segment.create", document, reason), operation)[0]
 
     def replace(
         self,
@@ -71,19 +78,40 @@ class Segments:
         document: dict[str, Any],
         *,
         if_match: int | None = None,
+        reason: str | None = None,
         operation: str | None = None,
     ) -> tuple[dict[str, Any], bool]:
         """The whole segment anew; True when that created it. Raises VersionMismatch, Invalid, Forbidden."""
+        plan = self.plan_replace(actor, segment, document, if_match=if_match, reason=reason)
+        return self._written(actor, segment, plan, ("segment.replace", segment, document, if_match, reason), operation)
+
+    def plan_replace(
+        self,
+        actor: Actor,
+        segment: str,
+        document: dict[str, Any],
+        *,
+        if_match: int | None = None,
+        reason: str | None = None,
+    ) -> Planner:
+        """What `replace` would commit. Raises Forbidden at once, all else when it is planned."""
+        authorize(actor, Action.EDIT, ALL, ALL)
 
         def plan(view: View) -> Plan:
             check_version(view.get(address("segment", segment)), if_match)
             check_key("segment", segment)
-            return _changing(view, segment, document)
+            return _changing(view, segment, document, reason)
 
-        return self._written(actor, segment, plan, ("segment.replace", segment, document, if_match), operation)
+        return plan
 
     def delete(
-        self, actor: Actor, segment: str, *, if_match: int | None = None, operation: str | None = None
+        self,
+        actor: Actor,
+        segment: str,
+        *,
+        if_match: int | None = None,
+        reason: str | None = None,
+        operation: str | None = None,
     ) -> Deleted:
         """Raises NotFound, VersionMismatch, InUse, Forbidden."""
         authorize(actor, Action.EDIT, ALL, ALL)
@@ -93,9 +121,9 @@ class Segments:
             check_version(before, if_match)
             if users := references.users_of_segment(view, segment):
                 raise InUse(f"segment {segment}", users)
-            return Plan(action="segment.delete", writes={before.address: None})
+            return Plan(action="segment.delete", writes={before.address: None}, reason=reason)
 
-        request = ("segment.delete", segment, if_match)
+        request = ("segment.delete", segment, if_match, reason)
         return self._committer.run(actor, plan, request=request, operation=operation).deleted
 
     def reach(self, segment: str) -> tuple[tuple[str, str], ...]:
@@ -106,17 +134,16 @@ class Segments:
         self,
         actor: Actor,
         segment: str,
-        plan: Callable[[View], Plan],
+        plan: Planner,
         request: tuple[Any, ...],
         operation: str | None,
     ) -> tuple[dict[str, Any], bool]:
-        authorize(actor, Action.EDIT, ALL, ALL)
         outcome = self._committer.run(actor, plan, request=request, operation=operation)
         written = self._committer.written(outcome, address("segment", segment))
         return answer(written.body, written.version), written.created
 
 
-def _changing(view: View, segment: str, document: dict[str, Any]) -> Plan:
+def _changing(view: View, segment: str, document: dict[str, Any], reason: str | None) -> Plan:
     check_fields(document, {"key", "name", "when", *READ_ONLY})
     check_same(document, key=segment)
     with refusing():
@@ -127,11 +154,13 @@ def _changing(view: View, segment: str, document: dict[str, Any]) -> Plan:
     before = view.get(address("segment", segment))
     after = {"key": segment, "name": document.get("name") or segment, "when": condition}
     if before is None:
-        return Plan(action="segment.create", writes={address("segment", segment): stamped(after, None)})
+        writes = {address("segment", segment): stamped(after, None)}
+        return Plan(action="segment.create", writes=writes, reason=reason)
     means_the_same = same_json(before.body["when"], condition)
     unchanged = means_the_same and before.body["name"] == after["name"]
     return Plan(
         action="segment.update",
         writes={} if unchanged else {before.address: stamped(after, before)},
         touches=() if means_the_same else references.reached_by_segment(view, segment),
+        reason=reason,
     )
