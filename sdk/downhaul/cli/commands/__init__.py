@@ -18,6 +18,7 @@ from downhaul.cli.commands.log import log
 from downhaul.cli.commands.profile import profile
 from downhaul.cli.commands.segments import segments
 from downhaul.cli.commands.status import status
+from downhaul.cli.commands.webhooks import webhooks
 
 EPILOG = (
     "Exit codes: 0 done, 1 failed, 2 wrong usage, 3 not confirmed, 4 not found, 5 conflict, 6 not authorised, "
@@ -37,6 +38,6 @@ def downhaul() -> None:
 
 for _command in (
     *(flags, kill, restore, explain, segments, log, audit, fleet, drill),
-    *(services, environments, keys, status, profile, completion),
+    *(services, environments, keys, webhooks, status, profile, completion),
 ):
     downhaul.add_command(_command)
