@@ -1,14 +1,17 @@
-"""Logging in and out."""
+"""Logging in (by the provider of identities, by password, by token) and out."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any, cast
+from urllib.parse import urlencode
 
 import structlog
 from downhaul_server import browsers
 from downhaul_server.services.actors import Actor
 from downhaul_server.services.container import Services
-from downhaul_server.services.errors import Forbidden, ServiceError, Unauthenticated, Unavailable
+from downhaul_server.services.errors import Forbidden, Invalid, Overloaded, ServiceError, Unauthenticated, Unavailable
+from downhaul_server.services.oidc import LASTS_S
 from downhaul_server.settings import Settings
 from flask import Blueprint, Response, make_response, redirect, render_template, request
 
@@ -16,16 +19,28 @@ from downhaul_admin import gate
 
 log = structlog.get_logger("downhaul_server.sign_in")
 
+FORM = "downhaul_admin/signin.html"
+NEW_PASSWORD = "downhaul_admin/signin_password.html"  # noqa: S105 - the name of a template
+SUFFIX = "-sign-in"
+"""Of the cookie that a browser has while it is with the provider of identities."""
+STATUSES: dict[type[ServiceError], int] = {
+    Unauthenticated: 401,
+    Forbidden: 403,
+    Invalid: 422,
+    Overloaded: 503,
+    Unavailable: 503,
+}
 NO_TLS = (
     "This connection is not encrypted, so nobody can log in over it: a password or a session would be open to "
     "everybody on the way. Use https://, or http://localhost on the server's own machine. "
     "(Whoever runs the server may allow it all the same, with DOWNHAUL_INSECURE_COOKIES=1.)"
 )
 NOT_KEPT = "Your browser has not kept the cookie of the session. Allow cookies for this site, and log in again."
+DIFFERENT = "The two new passwords are not the same."
 
 
 def add(pages: Blueprint, services: Services, settings: Settings) -> None:
-    """`/login`, `/logout`."""
+    """`/login`, `/login/password` (a new one), `/login/provider`, `/login/callback`, `/logout`."""
 
     @pages.get("/login")
     @gate.public
@@ -33,18 +48,27 @@ def add(pages: Blueprint, services: Services, settings: Settings) -> None:
         wanted = browsers.local_path(request.args.get("next"))
         if _somebody():
             return cast(Response, redirect(wanted, 303))
-        return form(wanted, error=NOT_KEPT if "done" in request.args else None)
+        return form(error=NOT_KEPT if "done" in request.args else None)
 
     @pages.post("/login")
     @gate.public
     def log_in() -> Response:
-        wanted = browsers.local_path(request.form.get("next"))
-        if gate.cookie_name() is None:
-            return form(wanted, status=403)
-        try:
-            return welcome(_by_token(services, request.form.get("token", "").strip()), wanted)
-        except ServiceError as error:
-            return refused(error, wanted)
+        return _guarded(lambda: _by_password(services) if "login" in request.form else _by_token(services))
+
+    @pages.post("/login/password")
+    @gate.public
+    def choose_password() -> Response:
+        return _guarded(lambda: _choose(services))
+
+    @pages.get("/login/provider")
+    @gate.public
+    def to_provider() -> Response:
+        return _guarded(lambda: _to_provider(services, settings))
+
+    @pages.get("/login/callback")
+    @gate.public
+    def from_provider() -> Response:
+        return _guarded(lambda: _from_provider(services))
 
     @pages.post("/logout")
     @gate.public
@@ -52,35 +76,36 @@ def add(pages: Blueprint, services: Services, settings: Settings) -> None:
         return _log_out(services)
 
 
-def welcome(actor: Actor, wanted: str) -> Response:
+def welcome(actor: Actor, wanted: str, how: str) -> Response:
     """A new session (the browser's old one, if any, ends), its cookie, and on to the page that was wanted.
 
     Raises Forbidden, Unavailable.
     """
-    agent = request.headers.get("User-Agent", "")
-    started = gate.wiring().services.sessions.start(actor, address=gate.address(), agent=agent, ends=gate.session_id())
-    log.info("logged in", by=actor.name, kind=actor.kind, remote=gate.address())
+    started = gate.wiring().services.sessions.start(
+        actor,
+        address=gate.address(),
+        agent=request.headers.get("User-Agent", ""),
+        ends=gate.session_id(),
+    )
+    log.info("logged in", by=actor.name, kind=actor.kind, how=how, remote=gate.address())
     answer = cast(Response, redirect(wanted, 303))
     set_cookie(answer, started)
     return answer
 
 
-def refused(error: ServiceError, wanted: str) -> Response:
-    """The form again, with what is wrong."""
-    statuses = {Unauthenticated: 401, Forbidden: 403, Unavailable: 503}
-    status = next((status for kind, status in statuses.items() if isinstance(error, kind)), 400)
-    log.warning("log-in refused", reason=str(error), remote=gate.address())
-    return form(wanted, error=sentence(str(error)), status=status)
-
-
-def form(wanted: str, *, error: str | None = None, status: int = 200) -> Response:
-    """The page with the ways to log in."""
+def form(template: str = FORM, *, error: str | None = None, status: int = 200, **data: Any) -> Response:
+    """The page with the ways to log in, or the one for a new password; with what was typed, but no secret."""
+    openid = gate.wiring().services.openid
+    wanted = browsers.local_path(request.values.get("next"))
     page = render_template(
-        "downhaul_admin/signin.html",
+        template,
         next=wanted,
         error=error,
         no_tls=NO_TLS if gate.cookie_name() is None else None,
         login=request.form.get("login", ""),
+        provider=openid.provider.name if openid else None,
+        provider_url=f"/login/provider?{urlencode({'next': wanted})}",
+        **data,
     )
     return make_response(page, status)
 
@@ -96,13 +121,72 @@ def sentence(text: str) -> str:
     return text[:1].upper() + text[1:] + ("" if text.endswith((".", "!")) else ".")
 
 
-def _by_token(services: Services, token: str) -> Actor:
+def _guarded(work: Callable[[], Response]) -> Response:
+    """Over a connection on which a cookie is safe; with the form again, and what is wrong, where it is refused."""
+    if gate.cookie_name() is None:
+        return form(status=403)
+    try:
+        return work()
+    except ServiceError as error:
+        return _refused(error)
+
+
+def _refused(error: ServiceError, template: str = FORM) -> Response:
+    status = next((status for kind, status in STATUSES.items() if isinstance(error, kind)), 400)
+    text = error.errors[0][1] if isinstance(error, Invalid) else str(error)
+    log.warning("log-in refused", reason=text, path=request.path, remote=gate.address())
+    return form(template, error=sentence(text), status=status)
+
+
+def _by_token(services: Services) -> Response:
+    token = request.form.get("token", "").strip()
     if not token:
         raise Unauthenticated("a token is needed")
     holder = services.authenticate(token)
     if not isinstance(holder, Actor):
         raise Unauthenticated("this is an SDK key, for programs: people log in with an API token")
-    return holder
+    return welcome(holder, _wanted(), "token")
+
+
+def _by_password(services: Services) -> Response:
+    actor, must_change = services.logins.authenticate(request.form["login"], request.form.get("password", ""))
+    if must_change:
+        return form(NEW_PASSWORD)
+    return welcome(actor, _wanted(), "password")
+
+
+def _choose(services: Services) -> Response:
+    """A new password in the place of the first one."""
+    new = request.form.get("new", "")
+    if new != request.form.get("again", ""):
+        return form(NEW_PASSWORD, error=DIFFERENT, status=422)
+    try:
+        current = request.form.get("password", "")
+        actor = services.logins.change_password(request.form.get("login", ""), current, new)
+    except ServiceError as error:
+        return _refused(error, NEW_PASSWORD)
+    return welcome(actor, _wanted(), "password")
+
+
+def _to_provider(services: Services, settings: Settings) -> Response:
+    if services.openid is None:
+        raise Unauthenticated("there is no provider of identities here")
+    place = settings.public_url or request.host_url.rstrip("/")
+    begun = services.openid.begin(f"{place}/login/callback", _wanted())
+    answer = cast(Response, redirect(begun.url, 303))
+    name = _meanwhile()
+    answer.set_cookie(name, begun.secret, max_age=LASTS_S, **_attributes(name))
+    return answer
+
+
+def _from_provider(services: Services) -> Response:
+    if services.openid is None:
+        raise Unauthenticated("there is no provider of identities here")
+    name = _meanwhile()
+    actor, wanted = services.openid.finish(request.cookies.get(name), request.args)
+    answer = welcome(actor, browsers.local_path(wanted), "provider")
+    answer.delete_cookie(name, **_attributes(name))
+    return answer
 
 
 def _log_out(services: Services) -> Response:
@@ -116,12 +200,23 @@ def _log_out(services: Services) -> Response:
             services.sessions.end(found)
         except Unavailable as error:
             log.warning("the session goes on until it expires", reason=str(error), remote=gate.address())
-            return form("/", error="The cookie is gone, but Redis is away: the session itself ends later.", status=503)
+            page = form(error="The cookie is gone, but Redis is away: the session itself ends later.", status=503)
+            page.headers.extend([("Set-Cookie", cookie) for cookie in answer.headers.getlist("Set-Cookie")])
+            return page
     return answer
 
 
+def _wanted() -> str:
+    return browsers.local_path(request.values.get("next"))
+
+
+def _meanwhile() -> str:
+    return (gate.cookie_name() or browsers.SECURE_COOKIE) + SUFFIX
+
+
 def _attributes(name: str) -> dict[str, Any]:
-    return {"secure": name == browsers.SECURE_COOKIE, "httponly": True, "samesite": "Lax", "path": "/"}
+    secure = name.startswith(browsers.SECURE_COOKIE)
+    return {"secure": secure, "httponly": True, "samesite": "Lax", "path": "/"}
 
 
 def _somebody() -> bool:

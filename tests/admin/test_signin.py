@@ -58,3 +58,50 @@ def test_without_tls_nobody_logs_in_from_elsewhere(visitor: Browserless) -> None
     assert "not encrypted" in elsewhere.get("/login").text
     answer = elsewhere.post("/login", {"token": ADMIN_TOKEN})
     assert answer.status_code == 403 and "Set-Cookie" not in answer.headers
+
+
+def test_a_password_that_was_given_is_changed_at_the_first_log_in(visitor: Browserless) -> None:
+    first = visitor.services.people.create(visitor.bootstrap, {"login": "ada", "grants": [{"role": "viewer"}]})
+    given, new = first["password"], "seven wild geese over Reykjavik"
+    answer = visitor.post("/login", {"login": "ada", "password": given, "next": "/kill"})
+    assert answer.status_code == 200 and "Choose a password" in answer.text and visitor.session is None
+    form = {"login": "ada", "password": given, "new": new, "again": new, "next": "/kill"}
+    for wrong in ({"again": "another"}, {"new": "password1234", "again": "password1234"}, {"new": "x", "again": "x"}):
+        refused = visitor.post("/login/password", form | wrong)
+        assert refused.status_code == 422 and "Choose a password" in refused.text and new not in refused.text
+    assert visitor.post("/login/password", form).headers["Location"] == "/kill"
+    assert visitor.services.sessions.resolve(visitor.session or "").name == "ada"
+
+
+def test_a_wrong_password_says_no_more_than_that(visitor: Browserless) -> None:
+    visitor.services.people.create(visitor.bootstrap, {"login": "ada"})
+    answers = [visitor.post("/login", {"login": login, "password": "secret?"}) for login in ("ada", "bob")]
+    assert {answer.status_code for answer in answers} == {401}
+    assert all("The login or the password is wrong." in answer.text for answer in answers)
+    assert all("secret?" not in answer.text for answer in answers)
+
+
+def test_what_was_typed_as_login_is_kept_and_is_no_markup(visitor: Browserless) -> None:
+    answer = visitor.post("/login", {"login": '"><script>', "password": "x"})
+    assert "<script" not in answer.text and "&#34;&gt;&lt;script&gt;" in answer.text
+
+
+def test_who_may_see_nothing_cannot_log_in(visitor: Browserless) -> None:
+    key = {"kind": "api", "name": "pager", "role": "killer"}
+    token = visitor.services.keys.create(visitor.bootstrap, key)["token"]
+    answer = visitor.post("/login", {"token": token})
+    assert answer.status_code == 403 and "for killing alone" in answer.text
+
+
+def test_an_sdk_key_is_not_for_people(visitor: Browserless) -> None:
+    key = {"kind": "sdk", "name": "checkout", "environment": "production", "services": ["*"]}
+    token = visitor.services.keys.create(visitor.bootstrap, key)["token"]
+    assert visitor.post("/login", {"token": token}).status_code == 401
+
+
+def test_a_session_ends_with_the_key_that_it_began_with(visitor: Browserless) -> None:
+    key = visitor.services.keys.create(visitor.bootstrap, {"kind": "api", "name": "ci", "role": "editor"})
+    visitor.post("/login", {"token": key["token"]})
+    assert visitor.services.sessions.resolve(visitor.session or "").name == "ci"
+    visitor.services.keys.revoke(visitor.bootstrap, key["id"])
+    assert visitor.get("/login").status_code == 200

@@ -27,6 +27,7 @@ from downhaul_server.services.keys import Keys
 from downhaul_server.services.kill import Kill
 from downhaul_server.services.latency import Latency
 from downhaul_server.services.logins import Logins
+from downhaul_server.services.oidc import OpenId
 from downhaul_server.services.passwords import Passwords
 from downhaul_server.services.people import People
 from downhaul_server.services.segments import Segments
@@ -83,6 +84,8 @@ class Services:
         hashes = Passwords()
         self.people = People(committer, self.sessions, hashes)
         self.logins = Logins(committer, self.sessions, hashes)
+        provider = settings.signing_in.provider
+        self.openid = OpenId(store, provider, self.logins) if provider else None
         self.fleet.on_note(SESSIONS_NOTE, self.sessions.learn)
         self.fleet.follow()
         self.sessions.load()
