@@ -65,6 +65,9 @@ class TestEnvironments:
         assert empty.catalog.get_environment(ADMIN, "production") == {
             "key": "production",
             "name": "Production",
+            "protected": False,
+            "approvals": 0,
+            "review_days": 7,
             "version": 1,
             "created_at": born,
             "updated_at": born,

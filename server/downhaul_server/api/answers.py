@@ -6,6 +6,7 @@ import json
 import re
 from collections.abc import Callable, Mapping
 from typing import Any
+from urllib.parse import unquote
 
 from flask import Response, request
 
@@ -18,6 +19,7 @@ PRIVATE = "private, no-cache"
 """May be kept by the client that asked, and is asked for again each time: what an ETag is for."""
 OPERATION = re.compile(r"[!-~]{1,200}")
 ENTITY_TAG = re.compile(r'(W/)?("[^"]*")')
+LONGEST_REASON = 2000
 VERSION = re.compile(r'"([0-9]{1,18})"')
 
 Document = dict[str, Any]
@@ -79,6 +81,19 @@ def operation() -> str | None:
             problems.BAD_REQUEST, "expected an Idempotency-Key of 1 to 200 printable ASCII characters without spaces"
         )
     return key
+
+
+def reason(query: dict[str, Any]) -> str | None:
+    """Why, where the body is a document: `?reason=`, else the header `X-Change-Reason` (percent-encoded UTF-8).
+
+    Raises ProblemError for a header that is too long.
+    """
+    given: str | None = query.get("reason")
+    if given is None and (header := request.headers.get("X-Change-Reason")) is not None:
+        given = unquote(header)
+        if len(given) > LONGEST_REASON:
+            raise ProblemError(problems.BAD_REQUEST, f"X-Change-Reason may have {LONGEST_REASON} characters at most")
+    return given
 
 
 def if_match(read: Callable[[], Document]) -> int | None:

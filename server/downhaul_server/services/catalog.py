@@ -1,4 +1,8 @@
-"""Services and environments. Document: `{key, name}`; answers add `version`, `created_at`, `updated_at`."""
+"""Services and environments. Document: `{key, name}`; answers add `version`, `created_at`, `updated_at`.
+
+An environment has `protected` (every change needs a reason), `approvals` (how many others must approve it) and
+`review_days` (how long a review stays open) too.
+"""
 
 from __future__ import annotations
 
@@ -6,7 +10,7 @@ from collections.abc import Callable
 from typing import Any
 
 from downhaul_server.services.actors import ALL, Action, Actor, authorize
-from downhaul_server.services.commit import Body, Committer, Plan
+from downhaul_server.services.commit import Body, Committer, Plan, Planner
 from downhaul_server.services.documents import (
     READ_ONLY,
     answer,
@@ -17,10 +21,11 @@ from downhaul_server.services.documents import (
     now,
     stamped,
 )
-from downhaul_server.services.errors import AlreadyExists, InUse
+from downhaul_server.services.errors import AlreadyExists, InUse, Invalid
 from downhaul_server.services.flag_forms import remembering_kills
 from downhaul_server.services.names import address, check_key
 from downhaul_server.services.pages import LIMIT, Page, page_by_key
+from downhaul_server.services.protection import DEFAULTS
 from downhaul_server.services.references import name_of
 from downhaul_server.store import View
 
@@ -64,7 +69,8 @@ class Catalog:
     ) -> dict[str, Any]:
         """Change its name. Raises NotFound, VersionMismatch, Invalid, Forbidden."""
         authorize(actor, Action.CATALOG, service, ALL)
-        return self._rename(actor, SERVICE, service, changes, if_match, operation)
+        plan = self._plan_update(SERVICE, service, changes, if_match, None)
+        return self._written(actor, SERVICE, service, plan, ("service.update", service, changes, if_match), operation)
 
     def delete_service(
         self, actor: Actor, service: str, *, if_match: int | None = None, operation: str | None = None
@@ -107,17 +113,46 @@ class Catalog:
         changes: dict[str, Any],
         *,
         if_match: int | None = None,
+        reason: str | None = None,
         operation: str | None = None,
     ) -> dict[str, Any]:
-        """Change its name. Raises NotFound, VersionMismatch, Invalid, Forbidden."""
+        """Change its name, or how it is protected. Raises NotFound, VersionMismatch, Invalid, Forbidden."""
+        plan = self.plan_environment(actor, environment, changes, if_match=if_match, reason=reason)
+        request = ("environment.update", environment, changes, if_match, reason)
+        return self._written(actor, ENVIRONMENT, environment, plan, request, operation)
+
+    def plan_environment(
+        self,
+        actor: Actor,
+        environment: str,
+        changes: dict[str, Any],
+        *,
+        if_match: int | None = None,
+        reason: str | None = None,
+    ) -> Planner:
+        """What `patch_environment` would commit. Raises Forbidden and Invalid at once, all else when it is planned."""
         authorize(actor, Action.CATALOG, ALL, environment)
-        return self._rename(actor, ENVIRONMENT, environment, changes, if_match, operation)
+        return self._plan_update(ENVIRONMENT, environment, changes, if_match, reason)
 
     def delete_environment(
-        self, actor: Actor, environment: str, *, if_match: int | None = None, operation: str | None = None
+        self,
+        actor: Actor,
+        environment: str,
+        *,
+        if_match: int | None = None,
+        reason: str | None = None,
+        operation: str | None = None,
     ) -> None:
         """With every flag's state in it. Raises NotFound, VersionMismatch, InUse (keys name it, or it is the default
         environment), Forbidden."""
+        plan = self.plan_delete_environment(actor, environment, if_match=if_match, reason=reason)
+        request = ("environment.delete", environment, if_match, reason)
+        self._committer.run(actor, plan, request=request, operation=operation)
+
+    def plan_delete_environment(
+        self, actor: Actor, environment: str, *, if_match: int | None = None, reason: str | None = None
+    ) -> Planner:
+        """What `delete_environment` would commit. Raises Forbidden at once, all else when it is planned."""
         authorize(actor, Action.CATALOG, ALL, environment)
 
         def plan(view: View) -> Plan:
@@ -126,9 +161,9 @@ class Catalog:
             if users := self._users_of_environment(view, environment):
                 raise InUse(f"environment {environment}", users)
             writes = {document.address: None} | _without_states(view, environment)
-            return Plan(action="environment.delete", writes=writes, touches=((ALL, environment),))
+            return Plan(action="environment.delete", writes=writes, touches=((ALL, environment),), reason=reason)
 
-        self._committer.run(actor, plan, request=("environment.delete", environment, if_match), operation=operation)
+        return plan
 
     def _users_of_environment(self, view: View, environment: str) -> list[str]:
         default = ["the server, as its default environment"] if environment == self._default_environment else []
@@ -158,7 +193,7 @@ class Catalog:
 
     def _get(self, kind: str, key: str) -> dict[str, Any]:
         document = existing(self._committer.view, kind, key)
-        return answer(self._dated(document.body, document.version), document.version)
+        return self._present(kind, document.body, document.version)
 
     def _dated(self, body: Body, version: int) -> dict[str, Any]:
         """With its times. The environments that were made with the store have none: the log knows when that was."""
@@ -175,44 +210,67 @@ class Catalog:
         touches: tuple[tuple[str, str], ...],
         operation: str | None,
     ) -> dict[str, Any]:
-        check_fields(document, {"key", "name", *READ_ONLY})
+        check_fields(document, {"key", "name", *_own(kind), *READ_ONLY})
 
         def plan(view: View) -> Plan:
             if view.get(address(kind, key)):
                 raise AlreadyExists(kind, key)
-            body = stamped({"key": key, "name": document.get("name") or key}, None)
+            settled = _settled(kind, document, _own(kind))
+            body = stamped({"key": key, "name": document.get("name") or key, **settled}, None)
             return Plan(action=f"{kind}.create", writes={address(kind, key): body}, touches=touches)
 
         return self._written(actor, kind, key, plan, (f"{kind}.create", document), operation)
 
-    def _rename(
-        self, actor: Actor, kind: str, key: str, changes: dict[str, Any], if_match: int | None, operation: str | None
-    ) -> dict[str, Any]:
-        check_fields(changes, {"key", "name", *READ_ONLY})
+    def _plan_update(
+        self, kind: str, key: str, changes: dict[str, Any], if_match: int | None, reason: str | None
+    ) -> Planner:
+        check_fields(changes, {"key", "name", *_own(kind), *READ_ONLY})
         check_same(changes, key=key)
 
         def plan(view: View) -> Plan:
             before = existing(view, kind, key)
             check_version(before, if_match)
             name = (changes["name"] or key) if "name" in changes else before.body["name"]
-            after = self._dated(before.body, before.version) | {"name": name, "updated_at": now()}
-            writes = {} if name == before.body["name"] else {before.address: after}
-            return Plan(action=f"{kind}.update", writes=writes, alone=False)
+            standing = {field: before.body.get(field, value) for field, value in _own(kind).items()}
+            wanted = {"name": name, **_settled(kind, changes, standing)}
+            unchanged = wanted == {"name": before.body["name"], **standing}
+            after = self._dated(before.body, before.version) | wanted | {"updated_at": now()}
+            writes = {} if unchanged else {before.address: after}
+            return Plan(action=f"{kind}.update", writes=writes, alone=False, reason=reason)
 
-        return self._written(actor, kind, key, plan, (f"{kind}.update", key, changes, if_match), operation)
+        return plan
 
     def _written(
         self,
         actor: Actor,
         kind: str,
         key: str,
-        plan: Callable[[View], Plan],
+        plan: Planner,
         request: tuple[Any, ...],
         operation: str | None,
     ) -> dict[str, Any]:
         outcome = self._committer.run(actor, plan, request=request, operation=operation)
         written = self._committer.written(outcome, address(kind, key))
-        return answer(self._dated(written.body, written.version), written.version)
+        return self._present(kind, written.body, written.version)
+
+    def _present(self, kind: str, body: Body, version: int) -> dict[str, Any]:
+        return answer({**_own(kind), **self._dated(body, version)}, version)
+
+
+def _own(kind: str) -> dict[str, Any]:
+    """What only documents of this kind have, with the defaults."""
+    return DEFAULTS if kind == ENVIRONMENT else {}
+
+
+def _settled(kind: str, given: Body, standing: Body) -> dict[str, Any]:
+    """How an environment is to be protected; null gives a default again. Raises Invalid."""
+    own = _own(kind)
+    wanted = {**standing, **{name: own[name] if given[name] is None else given[name] for name in own if name in given}}
+    if own and not wanted["protected"] and wanted["approvals"]:
+        if given.get("approvals"):
+            raise Invalid.at("approvals", message="only a protected environment demands approvals: protect it too")
+        wanted["approvals"] = 0
+    return wanted
 
 
 def _without_states(view: View, environment: str) -> dict[str, dict[str, Any]]:

@@ -27,7 +27,7 @@ MOST_APPROVALS = 3
 REVIEW_DAYS = 7
 BROKE_GLASS = "broke_glass"
 """In the details of a log entry: the environments whose approvals the bootstrap administrator went past."""
-DEFAULTS = {"protected": False, "approvals": 0, "review_days": REVIEW_DAYS}
+DEFAULTS: dict[str, Any] = {"protected": False, "approvals": 0, "review_days": REVIEW_DAYS}
 """Of an environment's document."""
 
 

@@ -7,7 +7,7 @@ from typing import Any
 from marshmallow import EXCLUDE, Schema
 from marshmallow import fields as base
 
-from downhaul_server.api.schemas.fields import Int, Items, Json, QueryInt, QueryNumber, Strict, Text, Time
+from downhaul_server.api.schemas.fields import LONG_TEXT, Int, Items, Json, QueryInt, QueryNumber, Strict, Text, Time
 from downhaul_server.services.pages import LIMIT
 
 LARGEST_PAGE = 500
@@ -47,7 +47,13 @@ class SearchQuery(PageQuery):
     query = Text(longest=QUERY, metadata={"description": "Only what has this text in its key or name."})
 
 
-class WaitQuery(Strict):
+class ReasonQuery(Strict):
+    """Why, where the body of a write is a document; the header `X-Change-Reason` will do as well."""
+
+    reason = Text(longest=LONG_TEXT, metadata={"description": "For the log. A protected environment demands it."})
+
+
+class WaitQuery(ReasonQuery):
     """What a write takes."""
 
     wait = QueryNumber(

@@ -6,7 +6,7 @@ from typing import Any
 
 from flask import Response
 
-from downhaul_server.api.answers import document_answer, if_match, no_content, operation, page_answer
+from downhaul_server.api.answers import document_answer, if_match, no_content, operation, page_answer, reason
 from downhaul_server.api.auth import authenticated
 from downhaul_server.api.blueprint import Blueprint
 from downhaul_server.api.context import services
@@ -14,13 +14,14 @@ from downhaul_server.api.openapi import ETAG
 from downhaul_server.api.schemas.catalog import (
     EnvironmentCreateSchema,
     EnvironmentPageSchema,
+    EnvironmentPatchSchema,
     EnvironmentSchema,
     RenameSchema,
     ServiceCreateSchema,
     ServicePageSchema,
     ServiceSchema,
 )
-from downhaul_server.api.schemas.common import SearchQuery
+from downhaul_server.api.schemas.common import ReasonQuery, SearchQuery
 from downhaul_server.services.actors import Actor
 
 blueprint = Blueprint("catalog", __name__, description="Services and environments: what flags belong to.")
@@ -105,23 +106,28 @@ def get_environment(actor: Actor, environment: str) -> Response:
     return document_answer(services().catalog.get_environment(actor, environment))
 
 
-@blueprint.operation("PATCH", ENVIRONMENT, versioned=True)
+@blueprint.operation("PATCH", ENVIRONMENT, versioned=True, problems=(409,))
 @authenticated
-@blueprint.body(RenameSchema)
+@blueprint.query(ReasonQuery)
+@blueprint.body(EnvironmentPatchSchema)
 @blueprint.answers(200, EnvironmentSchema, headers=ETAG)
-def patch_environment(actor: Actor, body: dict[str, Any], environment: str) -> Response:
-    """Rename an environment. Its key stays."""
+def patch_environment(actor: Actor, query: dict[str, Any], body: dict[str, Any], environment: str) -> Response:
+    """Rename an environment, or protect it. Its key stays."""
     catalog = services().catalog
     version = if_match(lambda: catalog.get_environment(actor, environment))
-    return document_answer(catalog.patch_environment(actor, environment, body, if_match=version, operation=operation()))
+    document = catalog.patch_environment(
+        actor, environment, body, if_match=version, reason=reason(query), operation=operation()
+    )
+    return document_answer(document)
 
 
 @blueprint.operation("DELETE", ENVIRONMENT, versioned=True, problems=(409,))
 @authenticated
+@blueprint.query(ReasonQuery)
 @blueprint.answers(204)
-def delete_environment(actor: Actor, environment: str) -> Response:
+def delete_environment(actor: Actor, query: dict[str, Any], environment: str) -> Response:
     """Delete an environment, with every flag's state in it."""
     catalog = services().catalog
     version = if_match(lambda: catalog.get_environment(actor, environment))
-    catalog.delete_environment(actor, environment, if_match=version, operation=operation())
+    catalog.delete_environment(actor, environment, if_match=version, reason=reason(query), operation=operation())
     return no_content()

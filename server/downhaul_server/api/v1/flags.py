@@ -7,7 +7,7 @@ from typing import Any
 from flask import Response
 
 from downhaul_server.api.acknowledged import changed, deleted, everywhere, in_all
-from downhaul_server.api.answers import document_answer, if_match, json_answer, operation, page_answer
+from downhaul_server.api.answers import document_answer, if_match, json_answer, operation, page_answer, reason
 from downhaul_server.api.auth import authenticated
 from downhaul_server.api.blueprint import Blueprint
 from downhaul_server.api.context import services
@@ -52,7 +52,7 @@ def list_flags(actor: Actor, query: dict[str, Any], service: str) -> Response:
 @blueprint.answers(201, WrittenFlagSchema, headers=ETAG)
 def create_flag(actor: Actor, query: dict[str, Any], body: dict[str, Any], service: str) -> Response:
     """Create a flag. It is off everywhere unless `environments` says otherwise."""
-    document = services().flags.create(actor, service, body, operation=operation())
+    document = services().flags.create(actor, service, body, reason=reason(query), operation=operation())
     return changed(document, query, everywhere(document), created=True)
 
 
@@ -77,7 +77,9 @@ def replace_flag(actor: Actor, query: dict[str, Any], body: dict[str, Any], serv
     """
     flags = services().flags
     version = if_match(lambda: flags.get(actor, service, flag))
-    document, created = flags.replace(actor, service, flag, body, if_match=version, operation=operation())
+    document, created = flags.replace(
+        actor, service, flag, body, if_match=version, reason=reason(query), operation=operation()
+    )
     return changed(document, query, everywhere(document), created=created)
 
 
@@ -90,7 +92,7 @@ def patch_flag(actor: Actor, query: dict[str, Any], body: dict[str, Any], servic
     """Change parts of a flag: a JSON merge patch (RFC 7396)."""
     flags = services().flags
     version = if_match(lambda: flags.get(actor, service, flag))
-    document = flags.patch(actor, service, flag, body, if_match=version, operation=operation())
+    document = flags.patch(actor, service, flag, body, if_match=version, reason=reason(query), operation=operation())
     return changed(document, query, everywhere(document))
 
 
@@ -103,7 +105,7 @@ def delete_flag(actor: Actor, query: dict[str, Any], service: str, flag: str) ->
     """Delete a flag that no other flag requires."""
     flags = services().flags
     version = if_match(lambda: flags.get(actor, service, flag))
-    gone = flags.delete(actor, service, flag, if_match=version, operation=operation())
+    gone = flags.delete(actor, service, flag, if_match=version, reason=reason(query), operation=operation())
     return deleted(gone, query, in_all(service))
 
 
@@ -115,7 +117,7 @@ def get_state(actor: Actor, service: str, flag: str, environment: str) -> Respon
     return document_answer(services().flags.get(actor, service, flag), part=("environments", environment))
 
 
-@blueprint.operation("PATCH", STATE, versioned=True)
+@blueprint.operation("PATCH", STATE, versioned=True, problems=(409,))
 @authenticated
 @blueprint.query(WaitQuery)
 @blueprint.body(StatePatchSchema)
@@ -129,9 +131,9 @@ def patch_state(
     """
     flags = services().flags
     version = if_match(lambda: flags.get(actor, service, flag))
-    reason = body.pop("reason", None)
+    why = body.pop("reason", None) or reason(query)
     document = flags.set_state(
-        actor, service, flag, environment, body, if_match=version, reason=reason, operation=operation()
+        actor, service, flag, environment, body, if_match=version, reason=why, operation=operation()
     )
     return changed(document, query, ((service, environment),))
 

@@ -38,7 +38,7 @@ def kill_flag(actor: Actor, body: dict[str, Any], service: str, flag: str) -> Re
     return _killed(services().kill.kill(actor, service, flag, operation=operation(), **_why(body)), body)
 
 
-@blueprint.operation("POST", f"{FLAG}/restore")
+@blueprint.operation("POST", f"{FLAG}/restore", problems=(409,))
 @authenticated
 @blueprint.body(RestoreSchema)
 @blueprint.answers(200, KilledSchema)
@@ -56,7 +56,7 @@ def kill_flags(actor: Actor, body: dict[str, Any]) -> Response:
     return _killed(services().kill.kill_many(actor, operation=operation(), **_which(body), **_why(body)), body)
 
 
-@blueprint.operation("POST", "/api/v1/restore", problems=(404,))
+@blueprint.operation("POST", "/api/v1/restore", problems=(404, 409))
 @authenticated
 @blueprint.body(RestoreManySchema)
 @blueprint.answers(200, KilledSchema)

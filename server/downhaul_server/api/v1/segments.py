@@ -7,7 +7,7 @@ from typing import Any
 from flask import Response
 
 from downhaul_server.api.acknowledged import changed, deleted
-from downhaul_server.api.answers import document_answer, if_match, operation, page_answer
+from downhaul_server.api.answers import document_answer, if_match, operation, page_answer, reason
 from downhaul_server.api.auth import authenticated
 from downhaul_server.api.blueprint import Blueprint
 from downhaul_server.api.context import services
@@ -46,7 +46,7 @@ def list_segments(actor: Actor, query: dict[str, Any]) -> Response:
 def create_segment(actor: Actor, query: dict[str, Any], body: dict[str, Any]) -> Response:
     """Create a segment."""
     segments = services().segments
-    document = segments.create(actor, body, operation=operation())
+    document = segments.create(actor, body, reason=reason(query), operation=operation())
     return changed(document, query, segments.reach(document["key"]), created=True)
 
 
@@ -58,7 +58,7 @@ def get_segment(actor: Actor, segment: str) -> Response:
     return document_answer(services().segments.get(actor, segment))
 
 
-@blueprint.operation("PUT", SEGMENT, versioned=True)
+@blueprint.operation("PUT", SEGMENT, versioned=True, problems=(409,))
 @authenticated
 @blueprint.query(WaitQuery)
 @blueprint.body(SegmentReplaceSchema)
@@ -68,7 +68,9 @@ def replace_segment(actor: Actor, query: dict[str, Any], body: dict[str, Any], s
     """Replace a segment, or create it. Every rule that uses it follows at once."""
     segments = services().segments
     version = if_match(lambda: segments.get(actor, segment))
-    document, created = segments.replace(actor, segment, body, if_match=version, operation=operation())
+    document, created = segments.replace(
+        actor, segment, body, if_match=version, reason=reason(query), operation=operation()
+    )
     return changed(document, query, segments.reach(segment), created=created)
 
 
@@ -81,5 +83,5 @@ def delete_segment(actor: Actor, query: dict[str, Any], segment: str) -> Respons
     """Delete a segment that nothing uses."""
     segments = services().segments
     version = if_match(lambda: segments.get(actor, segment))
-    gone = segments.delete(actor, segment, if_match=version, operation=operation())
+    gone = segments.delete(actor, segment, if_match=version, reason=reason(query), operation=operation())
     return deleted(gone, query, segments.reach(segment))
