@@ -24,8 +24,6 @@ ALWAYS = MappingProxyType(
         "Permissions-Policy": ", ".join(f"{feature}=()" for feature in UNUSED),
     }
 )
-STRICT_TRANSPORT_SECURITY = "max-age=31536000"
-"""Two years and subdomains are for the operator to promise, at the proxy that ends TLS."""
 
 
 def secure(pages: Blueprint) -> None:
@@ -37,5 +35,5 @@ def secure(pages: Blueprint) -> None:
         # A view that allows more has said so: static files may be kept.
         response.headers.setdefault("Cache-Control", "no-store")
         if browsers.is_secure(request.environ):
-            response.headers.setdefault("Strict-Transport-Security", STRICT_TRANSPORT_SECURITY)
+            response.headers.setdefault("Strict-Transport-Security", browsers.STRICT_TRANSPORT_SECURITY)
         return response

@@ -2,15 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Any, cast
 from urllib.parse import urlencode
 
 import structlog
-from downhaul_server import browsers
+from downhaul_server import browsers, rates
 from downhaul_server.services.actors import Actor
 from downhaul_server.services.container import Services
-from downhaul_server.services.errors import Forbidden, Invalid, Overloaded, ServiceError, Unauthenticated, Unavailable
+from downhaul_server.services.errors import (
+    Forbidden,
+    Invalid,
+    Overloaded,
+    ServiceError,
+    TooMany,
+    Unauthenticated,
+    Unavailable,
+)
 from downhaul_server.services.oidc import LASTS_S
 from downhaul_server.settings import Settings
 from flask import Blueprint, Response, make_response, redirect, render_template, request
@@ -27,6 +36,7 @@ STATUSES: dict[type[ServiceError], int] = {
     Unauthenticated: 401,
     Forbidden: 403,
     Invalid: 422,
+    TooMany: 429,
     Overloaded: 503,
     Unavailable: 503,
 }
@@ -135,24 +145,41 @@ def _refused(error: ServiceError, template: str = FORM) -> Response:
     status = next((status for kind, status in STATUSES.items() if isinstance(error, kind)), 400)
     text = error.errors[0][1] if isinstance(error, Invalid) else str(error)
     log.warning("log-in refused", reason=text, path=request.path, remote=gate.address())
-    return form(template, error=sentence(text), status=status)
+    page = form(template, error=sentence(text), status=status)
+    if isinstance(error, TooMany):
+        page.headers["Retry-After"] = str(error.retry_after)
+    return page
 
 
 def _by_token(services: Services) -> Response:
     token = request.form.get("token", "").strip()
     if not token:
         raise Unauthenticated("a token is needed")
-    holder = services.authenticate(token)
+    with _counted():
+        holder = services.authenticate(token)
     if not isinstance(holder, Actor):
         raise Unauthenticated("this is an SDK key, for programs: people log in with an API token")
     return welcome(holder, _wanted(), "token")
 
 
 def _by_password(services: Services) -> Response:
-    actor, must_change = services.logins.authenticate(request.form["login"], request.form.get("password", ""))
+    login = request.form["login"]
+    with _counted(login):
+        actor, must_change = services.logins.authenticate(login, request.form.get("password", ""))
     if must_change:
         return form(NEW_PASSWORD)
     return welcome(actor, _wanted(), "password")
+
+
+@contextmanager
+def _counted(login: str = "") -> Iterator[None]:
+    """Around what somebody may be guessing. Raises TooMany."""
+    rates.current().check(rates.LOG_INS, gate.address(), login)
+    try:
+        yield
+    except Unauthenticated:
+        rates.current().failed(rates.LOG_INS, gate.address(), login)
+        raise
 
 
 def _choose(services: Services) -> Response:
@@ -161,8 +188,9 @@ def _choose(services: Services) -> Response:
     if new != request.form.get("again", ""):
         return form(NEW_PASSWORD, error=DIFFERENT, status=422)
     try:
-        current = request.form.get("password", "")
-        actor = services.logins.change_password(request.form.get("login", ""), current, new)
+        login, current = request.form.get("login", ""), request.form.get("password", "")
+        with _counted(login):
+            actor = services.logins.change_password(login, current, new)
     except ServiceError as error:
         return _refused(error, NEW_PASSWORD)
     return welcome(actor, _wanted(), "password")

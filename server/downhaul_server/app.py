@@ -7,6 +7,8 @@ from flask import Flask
 
 from downhaul_server import logs
 from downhaul_server.api.register import register
+from downhaul_server.forwarded import Forwarded
+from downhaul_server.rates import Rates
 from downhaul_server.services.container import Services
 from downhaul_server.settings import Settings
 
@@ -19,5 +21,8 @@ def create_app(services: Services, settings: Settings) -> Flask:
     # `//x` is no other name of `/x`: a redirect would lose the body of a write, and hide a client's mistake.
     app.url_map.merge_slashes = False
     register(app, services, settings)
+    Rates(app)
     app.register_blueprint(downhaul_admin.create_blueprint(services, settings))
+    if settings.trusted_proxies:
+        app.wsgi_app = Forwarded(app.wsgi_app, settings.trusted_proxies)  # type: ignore[method-assign]
     return app

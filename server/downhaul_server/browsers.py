@@ -12,6 +12,9 @@ SECURE_COOKIE = "__Host-downhaul"
 PLAIN_COOKIE = "downhaul"
 """Over plain HTTP, where the operator allows that."""
 
+STRICT_TRANSPORT_SECURITY = "max-age=31536000"
+"""A year. Subdomains are for the operator to promise, at the proxy that ends TLS."""
+
 SAFE_METHODS = frozenset({"GET", "HEAD", "OPTIONS"})
 OWN_SITES = frozenset({"same-origin", "none"})
 """Values of Sec-Fetch-Site: one of our pages, or the user's own doing (address bar, bookmark)."""

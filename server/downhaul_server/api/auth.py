@@ -9,14 +9,18 @@ from typing import Any, TypeVar
 
 from flask import Response, g, request
 
+from downhaul_server import browsers, rates
 from downhaul_server.addresses import client_address
 from downhaul_server.api.context import services, wiring
 from downhaul_server.services.actors import Actor, SdkKey
 from downhaul_server.services.errors import Forbidden, Unauthenticated
+from downhaul_server.services.tokens import is_whole
 
 View = Callable[..., Response]
 V = TypeVar("V", bound=View)
 
+KILLS = "kill"
+"""The blueprint that nothing ever holds up."""
 KIND = "downhaul_authentication"
 """The attribute of a view that says how it is authenticated: `token`, `sdk` or `public`."""
 
@@ -71,10 +75,32 @@ def address() -> str | None:
 
 def _holder() -> Actor | SdkKey:
     token = bearer(request.environ)
-    if token is None:
-        raise Unauthenticated("expected the header `Authorization: Bearer <token>`")
-    holder = services().authenticate(token)
+    holder = _by_session() if token is None else _by_token(token)
     if isinstance(holder, Actor):
         holder = replace(holder, address=address())
     g.holder = holder
     return holder
+
+
+def _by_token(token: str) -> Actor | SdkKey:
+    """Raises Unauthenticated; TooMany for what only guesses look like, when too many were wrong. Never at a kill."""
+    guessing = request.blueprint != KILLS and not is_whole(token)
+    if guessing:
+        rates.current().check(rates.TOKENS, address())
+    try:
+        return services().authenticate(token)
+    except Unauthenticated:
+        if request.blueprint != KILLS:
+            rates.current().failed(rates.TOKENS, address())
+        raise
+
+
+def _by_session() -> Actor:
+    """Whoever is logged in at the pages. What another site makes their browser send, is refused."""
+    name = browsers.cookie_name(request.environ, insecure_allowed=wiring().settings.signing_in.insecure_cookies)
+    session_id = request.cookies.get(name) if name else None
+    if not session_id:
+        raise Unauthenticated("expected the header `Authorization: Bearer <token>`")
+    if reason := browsers.cross_site(request.environ, with_cookie=True):
+        raise Forbidden(reason)
+    return services().sessions.resolve(session_id)

@@ -119,6 +119,10 @@ def _overloaded(error: errors.Overloaded) -> ProblemError:
     return ProblemError(problems.OVERLOADED, str(error), headers={"Retry-After": str(OVERLOADED_RETRY_AFTER_S)})
 
 
+def _too_many(error: errors.TooMany) -> ProblemError:
+    return ProblemError(problems.RATE_LIMITED, str(error), headers={"Retry-After": str(error.retry_after)})
+
+
 def _plain(kind: ProblemType) -> Callable[[Exception], ProblemError]:
     return lambda error: ProblemError(kind, str(error))
 
@@ -135,6 +139,7 @@ _TABLE: dict[type[errors.ServiceError], Callable[[Any], ProblemError]] = {
     errors.Forbidden: _plain(problems.FORBIDDEN),
     errors.OperationConflict: _plain(problems.IDEMPOTENCY_KEY_REUSED),
     errors.Unavailable: _unavailable,
+    errors.TooMany: _too_many,
     errors.InProgress: _plain(problems.IN_PROGRESS),
     errors.Overloaded: _overloaded,
 }

@@ -95,6 +95,7 @@ class Api(flask_smorest.Api):  # type: ignore[misc]
 ETAG = {"ETag": {"description": "The version, in quotes.", "schema": {"type": "string"}, "required": True}}
 _RESPONSE_HEADERS = {
     401: ("WWW-Authenticate", "`Bearer`"),
+    429: ("Retry-After", "Seconds."),
     503: ("Retry-After", "Seconds."),
 }
 

@@ -48,6 +48,7 @@ BODY_TOO_LARGE = ProblemType("body-too-large", 413, "The body is too large")
 UNSUPPORTED_MEDIA_TYPE = ProblemType("unsupported-media-type", 415, "The body's media type is not accepted")
 INVALID = ProblemType("invalid", 422, "The request cannot be accepted")
 IDEMPOTENCY_KEY_REUSED = ProblemType("idempotency-key-reused", 422, "The idempotency key was used for another request")
+RATE_LIMITED = ProblemType("rate-limited", 429, "Too many attempts have failed")
 INTERNAL = ProblemType("internal-error", 500, "Something went wrong on our side")
 UNAVAILABLE = ProblemType("unavailable", 503, "The store cannot be read or written now")
 OVERLOADED = ProblemType("overloaded", 503, "There is no room for more of these now")
@@ -71,6 +72,7 @@ ALL = (
     UNSUPPORTED_MEDIA_TYPE,
     INVALID,
     IDEMPOTENCY_KEY_REUSED,
+    RATE_LIMITED,
     INTERNAL,
     UNAVAILABLE,
     OVERLOADED,

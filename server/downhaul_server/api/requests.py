@@ -8,6 +8,7 @@ from types import MappingProxyType
 import structlog
 from flask import Flask, Response, g, request
 
+from downhaul_server import browsers
 from downhaul_server.addresses import client_address
 from downhaul_server.api.context import Wiring
 from downhaul_server.services.actors import Actor, SdkKey
@@ -20,6 +21,7 @@ UNLESS_SAID = MappingProxyType(
         "Content-Security-Policy": "default-src 'none'; frame-ancestors 'none'",
         "Cache-Control": "no-store",
         "Referrer-Policy": "no-referrer",
+        "Cross-Origin-Resource-Policy": "same-origin",
     }
 )
 """Headers of answers with a body, where the view has not set them."""
@@ -41,6 +43,8 @@ def register(app: Flask, wiring: Wiring) -> None:
         if response.status_code != 304:
             for name, value in UNLESS_SAID.items():
                 response.headers.setdefault(name, value)
+            if browsers.is_secure(request.environ):
+                response.headers.setdefault("Strict-Transport-Security", browsers.STRICT_TRANSPORT_SECURITY)
         rule = request.url_rule
         answered(rule.rule if rule else None, request.method, response.status_code, seconds)
         by = _name(g.get("holder"))

@@ -112,6 +112,14 @@ class Unavailable(ServiceError):
         """True when a change was sent and its answer lost: retry with the same idempotency key to learn."""
 
 
+class TooMany(ServiceError):
+    """Too many attempts have failed; `retry_after`: so many seconds."""
+
+    def __init__(self, message: str, retry_after: int) -> None:
+        super().__init__(message)
+        self.retry_after = retry_after
+
+
 class InProgress(ServiceError):
     """The same is going on already, and only one may at a time."""
 

@@ -1,0 +1,74 @@
+"""How often somebody may fail to log in, or come with a token that is none: by Flask-Limiter, in each process's memory.
+
+Not in Redis: a flood of guesses must not cost its disk, which kills need, and nothing is held up when it is away.
+Only failures count, and a kill is never asked.
+"""
+
+from __future__ import annotations
+
+import math
+import time
+from ipaddress import IPv6Address, ip_address
+from typing import Any, Final, cast
+
+from flask import Flask, current_app
+from flask_limiter import Limiter
+from limits import RateLimitItem, parse
+
+from downhaul_server.services.errors import TooMany
+
+EXTENSION = "downhaul_rates"
+MOST = 20_000
+"""Counters of one process. Beyond, nobody new is counted: memory and time are worth more."""
+
+TOKENS: Final = ("token",)
+"""A request with a token that is not known: by address."""
+LOG_INS: Final = ("log-in", "login", "login-there")
+"""A log-in that failed: by address, by login, by both."""
+LIMITS: Final = {
+    "token": parse("60 per minute"),
+    "log-in": parse("20 per 5 minutes"),
+    "login": parse("300 per hour"),  # more than one address can use up: nobody alone can lock out somebody else
+    "login-there": parse("10 per 5 minutes"),
+}
+
+
+class Rates:
+    """Of one process."""
+
+    def __init__(self, app: Flask) -> None:
+        self._limiter = Limiter(lambda: "", app=app, storage_uri="memory://", strategy="fixed-window")
+        app.extensions[EXTENSION] = self
+
+    def check(self, names: tuple[str, ...], address: str | None, login: str = "") -> None:
+        """Raises TooMany."""
+        for item, who in _counted(names, address, login):
+            if not self._limiter.limiter.test(item, *who):
+                reset, _ = self._limiter.limiter.get_window_stats(item, *who)
+                raise TooMany("too many attempts have failed; wait a little", max(1, math.ceil(reset - time.time())))
+
+    def failed(self, names: tuple[str, ...], address: str | None, login: str = "") -> None:
+        """Count one."""
+        if len(cast(Any, self._limiter.storage).storage) < MOST:
+            for item, who in _counted(names, address, login):
+                self._limiter.limiter.hit(item, *who)
+
+
+def current() -> Rates:
+    """Of the app that answers this request."""
+    return cast(Rates, current_app.extensions[EXTENSION])
+
+
+def _counted(names: tuple[str, ...], address: str | None, login: str) -> list[tuple[RateLimitItem, tuple[str, ...]]]:
+    place, person = _place(address), login.strip().lower()[:100]
+    who = {"token": (place,), "log-in": (place,), "login": (person,), "login-there": (place, person)}
+    return [(LIMITS[name], (name, *who[name])) for name in names if login or name in ("token", "log-in")]
+
+
+def _place(address: str | None) -> str:
+    """Whoever has one address of IPv6 has a whole network of them."""
+    try:
+        found = ip_address(address or "")
+    except ValueError:
+        return address or ""
+    return str(int(found) >> 64) if isinstance(found, IPv6Address) else str(found)
