@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from fnmatch import fnmatchcase
 from itertools import product
 from typing import Any
@@ -132,9 +132,7 @@ def _enabled(value: Any) -> str | None:
 
 
 def _is_list(value: Any, most: int) -> bool:
-    return (
-        isinstance(value, Iterable) and 0 < len(texts := list(value)) <= most and all(isinstance(t, str) for t in texts)
-    )
+    return isinstance(value, (list, tuple)) and 0 < len(value) <= most and all(isinstance(each, str) for each in value)
 
 
 _CHECKS = {

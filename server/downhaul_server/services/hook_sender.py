@@ -96,7 +96,7 @@ class Sender:
         except ssl.SSLCertVerificationError as error:
             raise NotSent(f"the certificate of {parts.hostname} is not accepted: {error.verify_message}") from error
         except ssl.SSLError as error:
-            raise NotSent(f"no TLS with {parts.hostname}: {error.reason or 'the connection broke off'}") from error
+            raise NotSent(_told_of_tls(parts, error, late=connection.late)) from error
         except (OSError, http.client.HTTPException, ValueError) as error:
             raise NotSent(_told(parts, error, late=connection.late)) from error
         finally:
@@ -237,6 +237,12 @@ def _retry_after(text: str | None) -> float | None:
         return None
     seconds = (moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp() - datetime.now(UTC).timestamp()
     return min(max(seconds, 0.0), LONGEST_RETRY_AFTER_S)
+
+
+def _told_of_tls(parts: SplitResult, error: ssl.SSLError, *, late: bool) -> str:
+    if late:
+        return f"{parts.hostname} did not answer in time"
+    return f"no TLS with {parts.hostname}: {error.reason or 'the connection broke off'}"
 
 
 def _told(parts: SplitResult, error: Exception, *, late: bool) -> str:
