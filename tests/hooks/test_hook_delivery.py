@@ -252,8 +252,9 @@ def test_a_rotated_secret_signs_beside_the_old_one_for_a_while(
 
 
 def test_a_secret_that_was_lost_with_redis_is_told_and_can_be_replaced(
-    services: Services, receiver: Receiver, hook: dict[str, Any], fake: FakeRedis
+    services: Services, receiver: Receiver, hook: dict[str, Any], fake: FakeRedis, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr(hook_courier, "_pause", lambda *_: 3600.0)
     fake.client().delete("{downhaul}:hook-secrets")
     change(services, 1)
     wait_until(lambda: status(services, hook)["last_error"], "it has failed")

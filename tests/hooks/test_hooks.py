@@ -179,6 +179,14 @@ def test_what_is_not_there_is_not_found(services: Services) -> None:
             deed(ADMIN, "abc")  # type: ignore[operator]
 
 
+def test_a_hook_of_a_service_that_is_gone_can_still_be_switched_off(services: Services) -> None:
+    services.catalog.create_service(ADMIN, {"key": "passing"})
+    made = create(services, services=["passing"])
+    services.catalog.delete_service(ADMIN, "passing")
+
+    assert services.hooks.patch(ADMIN, made["id"], {"enabled": False})["enabled"] is False
+
+
 def test_switching_off_is_said_and_forgotten_when_it_is_on_again(services: Services) -> None:
     made = create(services)
     off = services.hooks.patch(ADMIN, made["id"], {"enabled": False})

@@ -39,6 +39,7 @@ GONE = 410
 IDLE_S = 60.0
 AWAY_S = 1.0
 FAULT_S = 30.0
+LOST_S = 2.0
 KEEP_EVERY = 1000
 """Revisions that do not concern the hook, after which its place is kept all the same."""
 
@@ -69,6 +70,8 @@ class Courier:
         self._kept_at = 0
         self._kept_when = float("-inf")
         self._tried_version = 0
+        self._lost = False
+        """Whether there was no secret to sign with: a new one ends the pause."""
         self._wake = threading.Event()
         self._ending = False
         self._abandoned = False
@@ -132,8 +135,8 @@ class Courier:
         state = self._placed(view, document)
         if state["next"] is not None and document.version == self._tried_version:
             left = (state["next"] - self._now_ms()) / 1000
-            if left > 0:
-                return float(min(left, IDLE_S))
+            if left > 0 and not (self._lost and self._secrets()):
+                return float(min(left, LOST_S if self._lost else IDLE_S))
         event = self._next(document, state)
         if event is None:
             return IDLE_S if state["revision"] >= view.revision else 0
@@ -213,8 +216,8 @@ class Courier:
 
     def _sent(self, document: Document, event: Event) -> tuple[Answer | None, str | None]:
         """What came back, and what is wrong with it (None: nothing)."""
-        with self._store.asking():
-            standing = alive(self._store.outbox.secrets(self._id), self._now_ms())
+        standing = self._secrets()
+        self._lost = not standing
         if not standing:
             return None, "the secret of this webhook is lost: rotate it"
         body = body_of(event, document.body["format"])
@@ -225,6 +228,10 @@ class Courier:
         except NotSent as error:
             return None, str(error)
         return answer, None if answer.delivered else _refusal(answer)
+
+    def _secrets(self) -> list[str]:
+        with self._store.asking():
+            return alive(self._store.outbox.secrets(self._id), self._now_ms())
 
     def _pass(self, state: State, event: Event, **news: Any) -> None:
         state |= {"revision": event.revision, "attempts": 0, "failing_since": None, "next": None, **news}

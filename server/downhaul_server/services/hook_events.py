@@ -55,8 +55,8 @@ def event_of(hook: Body, entry: Entry, public_url: str | None = None) -> Event |
         return None
     documents = tuple(_document(change, found) for change, found in seen)
     environments = _environments(watcher, entry, seen)
-    if entry.touches and not environments:
-        return None
+    if entry.touches and not environments and not any(each["kind"] == "flag" for each in documents):
+        return None  # a segment that everybody sees, used where the hook does not look
     actor = str(entry.actor.get("name", "somebody"))
     return Event(
         id=f"evt_{entry.revision}_{entry.chain[:16]}_{hook['id']}",

@@ -107,7 +107,8 @@ class Hooks:
             hook = complete(changes, before.body)
             if hook["url"] != before.body["url"]:
                 self._checked(hook)
-            check_places(view, hook)
+            if any(hook[name] != before.body[name] for name in ("services", "environments")):
+                check_places(view, hook)  # one that has lost a place since can still be switched off
             check_reach(actor, hook)
             after = _switched({**before.body, **hook}, before.body, actor, view.revision)
             writes = {} if after == before.body else {before.address: stamped(after, before)}
