@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -21,6 +22,7 @@ from downhaul_server.services.container import Services
 from downhaul_server.services.kill import Kill
 from downhaul_server.settings import Settings
 from downhaul_server.store import Store
+from downhaul_server.store.recover import from_checkpoint, from_redis
 from support.hooks import LOOPBACK, Receiver, receiving
 from support.redis import FakeRedis, RealRedis
 from support.services import ADMIN, CHECKOUT, FLAG, PAYMENTS, boolean, opened, with_flags
@@ -365,6 +367,66 @@ def test_what_happens_while_redis_is_away_does_not_get_lost(
         wait_until(lambda: receiver.got[-1].revision == third, "all is told")
         assert list(dict.fromkeys(receiver.revisions)) == [first, second, third]
         assert all(got.verified_by(hook["secret"]) for got in receiver.got)
+
+
+@pytest.mark.redis
+@pytest.mark.slow
+def test_after_a_backup_was_restored_what_happens_anew_is_told_although_its_revisions_were_there_before(
+    real: RealRedis, tmp_path: Path, receiver: Receiver
+) -> None:
+    with opened(real, tmp_path / "data", webhook_allow=LOOPBACK) as services:
+        store = services._store
+        with_flags(services, checkout=[FLAG])
+        hook = services.hooks.create(ADMIN, {"name": "x", "url": receiver.url})
+        change(services, 1)
+        wait_until(lambda: status(services, hook)["last_delivery"], "it is told")
+        real.stop()
+        shutil.copytree(real.folder, tmp_path / "backup")
+        real.start()
+        wait_until(lambda: store.health()["state"] == "following", "Redis is back")
+        lost = [change(services, number) for number in (2, 3, 4, 5)]
+        wait_until(lambda: receiver.revisions[-1:] == lost[-1:], "all is told")
+        wait_until(lambda: status(services, hook)["position"] == lost[-1], "it is kept")
+
+        real.kill()
+        shutil.rmtree(real.folder)
+        shutil.copytree(tmp_path / "backup", real.folder)
+        real.start()
+        wait_until(lambda: store.health()["state"] == "diverged", "the server has noticed")
+        from_redis(real.connections(), store.view, actor="grace", reason="the disk died")
+        wait_until(lambda: store.health()["state"] == "following", "it follows")
+        before = len(receiver.got)
+        anew = [change(services, number) for number in (6, 7)]
+        wait_until(lambda: len(receiver.got) >= before + 2, "it is told")
+
+        assert max(anew) <= max(lost)
+        assert receiver.revisions[before:] == anew
+        assert len({got.id for got in receiver.got}) == len(receiver.got)
+
+
+@pytest.mark.redis
+@pytest.mark.slow
+def test_after_a_checkpoint_was_restored_a_hook_asks_for_a_new_secret_and_goes_on(
+    real: RealRedis, tmp_path: Path, receiver: Receiver
+) -> None:
+    with opened(real, tmp_path / "data", webhook_allow=LOOPBACK) as services:
+        store = services._store
+        with_flags(services, checkout=[FLAG])
+        hook = services.hooks.create(ADMIN, {"name": "x", "url": receiver.url})
+        change(services, 1)
+        wait_until(lambda: receiver.got, "it is told")
+        real.kill()
+        real.forget_everything()
+        real.start()
+        wait_until(lambda: store.health()["state"] == "diverged", "the server has noticed")
+        from_checkpoint(real.connections(), store.view, actor="grace", reason="the disk died")
+        wait_until(lambda: store.health()["state"] == "following", "it follows")
+        wanted = change(services, 2)
+        wait_until(lambda: status(services, hook)["last_error"], "it has no secret")
+        secret = services.hooks.rotate(ADMIN, hook["id"])["secret"]
+        wait_until(lambda: len(receiver.got) == 2, "it goes on")
+
+        assert receiver.got[1].revision == wanted and receiver.got[1].verified_by(secret)
 
 
 def test_one_who_was_stopped_for_a_while_does_not_undo_what_another_has_kept(

@@ -160,9 +160,12 @@ class Courier:
         return state
 
     def _fork(self, view: View) -> int:
-        """The last revision that this epoch has in common with the one before."""
+        """The last revision that this epoch has in common with the one before, and with what is kept of the hook."""
+        with self._store.asking():
+            kept = self._store.outbox.state(self._id)
         found = self._store.log(before=view.revision + 1, limit=1, match=lambda entry: entry.action == RECOVER)
-        return found[0].revision - 1 if found else view.revision
+        fork = found[0].revision - 1 if found else view.revision
+        return min(fork, kept["revision"]) if kept else fork
 
     def _next(self, document: Document, state: State) -> Event | None:
         """The next event of the next page of the log; the place moves on over all that does not concern the hook."""
@@ -199,20 +202,20 @@ class Courier:
         if answer and answer.delivered:
             last = {"at": at, "revision": event.revision, "status": status}
             self._pass(state, event, delivered=last)
-            return self._noted(state, delivery, "delivered", 0)
+            return self._noted(state, delivery, "delivered")
         since = state["failing_since"] or at_ms
         failing = {"attempts": attempt, "failing_since": since, "error": {"at": at, "status": status, "error": error}}
         if status == GONE or at_ms - since >= GIVE_UP_S * 1000:
             state |= failing | {"next": None}
-            self._noted(state, delivery, "given-up", 0)
+            self._noted(state, delivery, "given-up")
             self._tools.disable(self._id, _farewell(status, error))
             return IDLE_S
         if status in REFUSALS and at_ms - since >= SKIP_AFTER_S * 1000:
             self._pass(state, event, error=failing["error"], skipped=state["skipped"] + 1)
-            return self._noted(state, delivery, "skipped", 0)
+            return self._noted(state, delivery, "skipped")
         pause = _pause(attempt, answer.retry_after_s if answer else None)
         state |= failing | {"next": at_ms + round(pause * 1000)}
-        return self._noted(state, delivery, "failed", min(pause, IDLE_S))
+        return self._noted(state, delivery, "failed")
 
     def _sent(self, document: Document, event: Event) -> tuple[Answer | None, str | None]:
         """What came back, and what is wrong with it (None: nothing)."""
@@ -236,11 +239,11 @@ class Courier:
     def _pass(self, state: State, event: Event, **news: Any) -> None:
         state |= {"revision": event.revision, "attempts": 0, "failing_since": None, "next": None, **news}
 
-    def _noted(self, state: State, delivery: dict[str, Any], outcome: str, pause: float) -> float:
+    def _noted(self, state: State, delivery: dict[str, Any], outcome: str) -> float:
         if outcome != "delivered":
             log.warning("webhook %s: revision %s %s: %s", self._id, delivery["revision"], outcome, delivery["error"])
         self._keep(state, delivery | {"outcome": outcome})
-        return pause
+        return 0  # look at once what is next: the next event, or a pause
 
     def _keep(self, state: State, delivery: dict[str, Any] | None) -> None:
         if self._abandoned:
