@@ -181,7 +181,7 @@ def test_a_great_many_are_counted(services: Services) -> None:
 
     assert event is not None
     assert "14 flags (" in event.headline and "and 9 more" in event.headline
-    assert len(event.lines) == 9 and event.lines[-1] == "And 6 more changes."
+    assert len(event.lines) == 9 and event.lines[-1] == "And at least 6 more changes."
 
 
 @pytest.mark.parametrize(
@@ -209,6 +209,18 @@ def test_a_hook_of_one_environment_learns_nothing_of_another(services: Services)
     assert event is not None
     assert event.environments == ("staging",)
     assert "production" not in body_of(event, "standard").decode()
+
+
+def test_a_segment_concerns_a_hook_where_it_makes_a_difference(services: Services) -> None:
+    when = {"attribute": "plan", "op": "in", "values": ["pro"]}
+    services.segments.create(ADMIN, {"key": "pro", "when": when})
+    rules = [{"name": "", "when": {"segment": "pro"}, "serve": {"variant": "on"}}]
+    services.flags.set_state(ADMIN, CHECKOUT, FLAG, "production", {"on": True, "rules": rules})
+    services.segments.replace(ADMIN, "pro", {"when": {"not": when}})
+
+    assert last(services, {**HOOK, "environments": ["production"]}) is not None
+    assert last(services, {**HOOK, "environments": ["staging"]}) is None
+    assert last(services, {**HOOK, "services": [PAYMENTS]}) is None
 
 
 def test_the_address_of_another_hook_is_not_told(services: Services) -> None:

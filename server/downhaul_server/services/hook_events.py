@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -17,6 +18,7 @@ from downhaul_server.store import Change, Entry
 
 MOST_LINES = 8
 MOST_NAMES = 5
+AT_ONCE = 20
 TEST = "webhook.test"
 
 Body = Mapping[str, Any]
@@ -45,18 +47,29 @@ class Event:
     """Where people read more of it."""
 
 
+def concerns(hook: Body, entry: Entry) -> bool:
+    """Whether a hook is told of an entry."""
+    if not wants(hook, entry.action):
+        return False
+    watcher = _watcher(hook)
+    if not entry.changes:
+        return watcher.reaches("*", "*")
+    return any(visible(watcher, change) for change in _relevant(watcher, entry))
+
+
 def event_of(hook: Body, entry: Entry, public_url: str | None = None) -> Event | None:
     """What a hook is told of an entry; None when it does not concern it."""
-    if not wants(hook, entry.action):
+    if not concerns(hook, entry):
         return None
     watcher = _watcher(hook)
-    seen = [(change, found) for change in entry.changes if (found := visible(watcher, change))]
-    if not seen and (entry.changes or not watcher.reaches("*", "*")):
-        return None
+    seen = []
+    for number, change in enumerate(_relevant(watcher, entry)):
+        if found := visible(watcher, change):
+            seen.append((change, found))
+        if number % AT_ONCE == AT_ONCE - 1:
+            time.sleep(0)  # under gevent, others have their turn: of a bulk kill there may be thousands
     documents = tuple(_document(change, found) for change, found in seen)
     environments = _environments(watcher, entry, seen)
-    if entry.touches and not environments and not any(each["kind"] == "flag" for each in documents):
-        return None  # a segment that everybody sees, used where the hook does not look
     actor = str(entry.actor.get("name", "somebody"))
     return Event(
         id=f"evt_{entry.revision}_{entry.chain[:16]}_{hook['id']}",
@@ -103,17 +116,26 @@ def _document(change: Change, differences: list[Difference]) -> dict[str, Any]:
     return {"kind": kind, "service": service, "key": key, "name": str(name), "changes": differences}
 
 
+def _relevant(watcher: Actor, entry: Entry) -> list[Change]:
+    """Without what everybody may see (a segment), where it makes a difference only where the hook does not look."""
+    if not entry.touches or _touched(watcher, entry):
+        return list(entry.changes)
+    return [change for change in entry.changes if change.address.startswith("flag/")]
+
+
+def _touched(watcher: Actor, entry: Entry) -> set[str]:
+    covered = watcher.reaches
+    return {place for service, place in entry.touches if covered(_asked(service), _asked(place))}
+
+
 def _environments(watcher: Actor, entry: Entry, seen: list[tuple[Change, list[Difference]]]) -> tuple[str, ...]:
-    touched = {
-        environment for service, environment in entry.touches if watcher.reaches(_asked(service), _asked(environment))
-    }
     named = {
         tokens[2]
         for _, differences in seen
         for difference in differences
         if len(tokens := difference["path"].split("/")) > 2 and tokens[1] == "environments"
     }
-    return tuple(sorted(touched | named if touched else named))
+    return tuple(sorted(named | _touched(watcher, entry)))
 
 
 def _asked(place: str) -> str | None:
@@ -149,12 +171,14 @@ def _listed(names: Any) -> str:
 
 def _lines(watcher: Actor, seen: list[tuple[Change, list[Difference]]]) -> tuple[str, ...]:
     found: list[str] = []
-    for change, differences in seen:
+    for number, (change, differences) in enumerate(seen):
         service, key = parts(change.address)[1:]
         named = f"{service}/{key}: " if service and len(seen) > 1 else ""
         found += [f"{named}{sentence}" for sentence in _sentences(watcher, change, differences)]
-    more = [f"And {len(found) - MOST_LINES} more changes."] if len(found) > MOST_LINES else []
-    return (*found[:MOST_LINES], *more)
+        if len(found) >= MOST_LINES:
+            left = len(found) - MOST_LINES + len(seen) - number - 1
+            return (*found[:MOST_LINES], *([f"And at least {left} more changes."] if left else []))
+    return tuple(found)
 
 
 def _sentences(watcher: Actor, change: Change, differences: list[Difference]) -> list[str]:

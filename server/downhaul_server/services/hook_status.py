@@ -8,7 +8,7 @@ from typing import Any
 
 from downhaul_server.services.access import store_errors
 from downhaul_server.services.documents import timestamp
-from downhaul_server.services.hook_events import event_of
+from downhaul_server.services.hook_events import concerns
 from downhaul_server.store import Store
 
 MOST_COUNTED = 1000
@@ -71,7 +71,7 @@ def _pending(store: Store, hook: Body, position: int) -> tuple[int, bool]:
                 entries = store.outbox.after(position, PAGE)
             if not entries:
                 break
-            found += sum(event_of(hook, entry) is not None for entry in entries)
+            found += sum(concerns(hook, entry) for entry in entries)
             looked += len(entries)
             position = entries[-1].revision
     return found, True
