@@ -53,7 +53,7 @@ class Client:
         data = None if body is None else body if isinstance(body, bytes) else json.dumps(body).encode()
         if data is not None:
             given.setdefault("Content-Type", "application/json")
-        answer = self.app.test_client().open(path, method=method, data=data, headers=given)
+        answer = self.app.test_client(use_cookies=False).open(path, method=method, data=data, headers=given)
         self._promises(answer, method)
         return answer
 

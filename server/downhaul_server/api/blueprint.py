@@ -28,6 +28,8 @@ _KEYS = {
     "flag": ("The flag's key.", names.FLAG_KEY),
     "segment": ("The segment's key.", names.SEGMENT_KEY),
     "key_id": ("The key's id.", r"[0-9A-Za-z_-]{1,64}"),
+    "person_id": ("The person's id.", r"[0-9a-f]{1,64}"),
+    "session_id": ("The session's id, as the list has it.", r"[0-9a-f]{1,64}"),
     "hook_id": ("The webhook's id.", r"[0-9a-f]{1,64}"),
 }
 _SECURITY: dict[str, list[dict[str, list[str]]]] = {"token": [{"token": []}], "sdk": [{"sdk_key": []}], "public": []}

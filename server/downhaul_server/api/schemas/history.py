@@ -40,7 +40,7 @@ class FlagChangeSchema(Happened):
 class ChangedDocumentSchema(Open):
     """What a commit did to one document."""
 
-    kind = base.String(required=True, metadata={"enum": ["service", "environment", "flag", "segment", "key", "hook"]})
+    kind = base.String(required=True, metadata={"enum": ["service", "environment", "flag", "segment", "key", "hook", "person"]})
     service = base.String(required=True, allow_none=True)
     key = base.String(required=True)
     changes = base.List(base.Nested(DifferenceSchema), required=True)
