@@ -22,7 +22,7 @@ def client_address(environ: Mapping[str, Any], trusted: Sequence[Network]) -> st
     added whom it was asked by, so the first address that is not a trusted proxy's is the client's. What stands left of
     it is what the client has made up. Where it is no address, the proxy that wrote it is all that is known.
     """
-    peer = environ.get("REMOTE_ADDR") or None
+    peer: str | None = environ.get("REMOTE_ADDR") or None
     if not trusted or peer is None:
         return peer
     nearest = _parsed(peer)

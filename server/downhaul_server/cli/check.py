@@ -19,6 +19,7 @@ from downhaul_server.store import EmbeddedError, StoreError, audit, queries
 from downhaul_server.store.connections import Connections
 from downhaul_server.store.durability import inspect, warnings_of
 from downhaul_server.store.place import judge
+from downhaul_server.store.refusals import RefusalLog
 from downhaul_server.store.view import Freshness, View
 
 OK, WARNING, BAD = "ok", "warning", "problem"
@@ -134,7 +135,7 @@ def _log(connections: Connections, checkpoint: View | None) -> Iterator[Finding]
         yield Finding(OK, "log", "Redis is empty: the first start makes a new store")
         return
     served = checkpoint or queries.read_view(connections.reads, Freshness())
-    faults = audit.verify(connections.reads, served)
+    faults = audit.verify(connections.reads, served, RefusalLog(connections))
     for fault in faults:
         yield Finding(BAD, "log", fault)
     if not faults:

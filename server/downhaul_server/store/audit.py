@@ -9,15 +9,17 @@ import redis
 
 from downhaul_server.store import queries
 from downhaul_server.store.entries import RawEntry
+from downhaul_server.store.refusals import RefusalLog
 from downhaul_server.store.view import Freshness, View
 
 
-def verify(client: redis.Redis, served: View) -> list[str]:
+def verify(client: redis.Redis, served: View, refusals: RefusalLog) -> list[str]:
     """A sentence for each fault, oldest first; empty when all is whole.
 
     Checked: every entry since the first that the log ever had is there; its body has its digest; its hash follows from
-    the entry before; the last hash is the store's, and the one that `served` was built on; the documents are what the
-    log last wrote. Raises redis errors, and StoreDiverged when the store cannot even be read.
+    the entry before; the last hash is the store's, and the one that `served` was built on; the documents, and their
+    versions, are what the log last wrote. Then the same of the refused attempts, as far as they are kept, and that they
+    are those which the log of changes refers to. Raises redis errors, and StoreDiverged when the store cannot be read.
     """
     stored = queries.read_view(client, Freshness())
     origin, chain = queries.read_origin(client)
@@ -25,7 +27,8 @@ def verify(client: redis.Redis, served: View) -> list[str]:
     for raw in queries.oldest_first(client, stored.revision):
         walk.visit(raw)
     walk.finish(stored)
-    return walk.faults
+    head = dict([refusals.head] if refusals.head else [])
+    return walk.faults + refusals.verify({**head, **walk.anchors})
 
 
 class _Walk:
@@ -37,7 +40,9 @@ class _Walk:
         self._next = origin
         self._chain: str | None = chain
         self._served = served
-        self._last: dict[str, Mapping[str, Any] | None] = {}
+        self._last: dict[str, tuple[int, Mapping[str, Any] | None]] = {}
+        self.anchors: dict[int, str] = {}
+        """Of refused attempts."""
 
     def visit(self, raw: RawEntry) -> None:
         self._skip_to(raw.revision)
@@ -46,7 +51,9 @@ class _Walk:
         if raw.revision == self._served.revision and raw.chain != self._served.chain:
             self.faults.append(f"revision {raw.revision}: it is not the entry that this server has served")
         try:
-            self._last |= {change.address: change.after for change in raw.decode().changes}
+            entry = raw.decode()
+            self._last |= {change.address: (raw.revision, change.after) for change in entry.changes}
+            self.anchors |= [entry.anchor] if entry.anchor else []
         except ValueError as error:
             self.faults.append(str(error))
         self._next, self._chain = raw.revision + 1, raw.chain
@@ -55,10 +62,12 @@ class _Walk:
         self._skip_to(stored.revision + 1)
         if self._chain is not None and self._chain != stored.chain:
             self.faults.append(f"revision {stored.revision}: the last hash of the log is not the one of the store")
-        for address, after in sorted(self._last.items()):
+        for address, (revision, after) in sorted(self._last.items(), key=lambda item: item[0]):
             document = stored.get(address)
             if (document.body if document else None) != after:
                 self.faults.append(f"{address}: what is stored is not what the log last wrote")
+            elif document and document.version != revision:
+                self.faults.append(f"{address}: it is kept as version {document.version}, but the log says {revision}")
         if self._whole:
             unknown = (document.address for document in stored if document.address not in self._last)
             self.faults += [f"{address}: it is stored, but the log never wrote it" for address in unknown]

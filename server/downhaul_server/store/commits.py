@@ -43,6 +43,9 @@ class Commit:
     """Small JSON kept with the operation and given back as `Committed.result` when it is replayed."""
     details: Body | None = None
     """Anything else worth keeping in the log entry."""
+    anchor: tuple[int, str] | None = None
+    """Number and chain of the newest refused attempt: so the chain of this log vouches for that one too. The store's
+    own; nobody else sets it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,3 +95,4 @@ class Entry:
     """SHA-256 of the entry's body as it is stored."""
     chain: str
     """SHA-1 over the chain of the entry before, the revision, the time in ms and the digest."""
+    anchor: tuple[int, str] | None = None

@@ -13,7 +13,7 @@ from downhaul_server.store.documents import decode_object, encode
 
 def entry_body(commit: Commit, changes: Iterable[str], operation: str) -> str:
     """What is written down of a commit: who, what, why, before and after; `changes` are `change_text`s."""
-    head = {
+    head: dict[str, Any] = {
         "action": commit.action,
         "actor": dict(commit.actor),
         "reason": commit.reason,
@@ -21,6 +21,8 @@ def entry_body(commit: Commit, changes: Iterable[str], operation: str) -> str:
         "details": commit.details,
         "touches": [list(touch) for touch in commit.touches],
     }
+    if commit.anchor is not None:
+        head["anchor"] = list(commit.anchor)
     return f'{encode(head)[:-1]},"changes":[{",".join(changes)}]}}'
 
 
@@ -94,4 +96,12 @@ def _entry(raw: RawEntry, body: Mapping[str, Any]) -> Entry:
         details=body["details"],
         digest=raw.digest,
         chain=raw.chain,
+        anchor=_anchor(body.get("anchor")),
     )
+
+
+def _anchor(found: Any) -> tuple[int, str] | None:
+    if found is None:
+        return None
+    number, chain = found
+    return int(number), str(chain)

@@ -24,6 +24,8 @@ Beside the store, of the fleet; no script sees it, and none of it is needed to s
 | `{downhaul}:lease:<name>` | string, expires | who may do what only one may do |
 | `{downhaul}:sessions` | hash | sha256 of a session's id -> whose it is, since when, and from where |
 | `{downhaul}:sign-in:<digest>` | string, expires | what has to be known when somebody comes back from the provider of identities |
+| `{downhaul}:refusals` | stream | refused attempts: `<number>-0` -> `at` (ms), `digest`, `chain`, `body` |
+| `{downhaul}:refusals:meta` | hash | `number`, `chain`, `origin`, `origin_chain` of that log, and how many of each kind came in `minute` |
 | `{downhaul}:news` | channel | batches of what changed in the fleet |
 """  # noqa: E501 - a table
 
@@ -59,6 +61,8 @@ def log_id(revision: int) -> str:
     return f"{revision}-0"
 
 
+REFUSALS = "{downhaul}:refusals"
+REFUSALS_META = "{downhaul}:refusals:meta"
 FLEETS = "{downhaul}:fleets"
 NEWS = "{downhaul}:news"
 DEAF = "{downhaul}:deaf"

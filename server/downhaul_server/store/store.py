@@ -27,6 +27,7 @@ from downhaul_server.store.follower import Follower, Listener
 from downhaul_server.store.lease import Lease
 from downhaul_server.store.ledger import Ledger
 from downhaul_server.store.outbox import Outbox
+from downhaul_server.store.refusals import RefusalLog
 from downhaul_server.store.rewind import rewind
 from downhaul_server.store.sessions import SessionLedger
 from downhaul_server.store.view import Freshness, View
@@ -71,6 +72,9 @@ class Store:
         """What processes tell each other of the fleet."""
         self.ledger = Ledger(connections)
         """What is kept beside the log. Its methods raise RedisError: call them under `asking`."""
+        self.refusals = RefusalLog(connections)
+        """Refused attempts. Its methods raise RedisError: call them under `asking`."""
+        self._anchored: tuple[int, str] | None = None
         self.outbox = Outbox(connections)
         """What webhooks need. Its methods raise RedisError: call them under `asking`."""
         self.sessions = SessionLedger(connections)
@@ -115,8 +119,11 @@ class Store:
         if commit.expect:
             # A version may have been learned from another node that is ahead of us.
             self._follower.wait_for(max(commit.expect.values()), CATCH_UP_TIMEOUT_S)
+        head = self.refusals.head
         try:
-            committed = self._writer.commit(prepare(commit, self.view))
+            anchored = commit if head == self._anchored else replace(commit, anchor=head)
+            committed = self._writer.commit(prepare(anchored, self.view))
+            self._anchored = head
         except Conflict:
             # Seen before asking Redis, perhaps: but the retry of a committed operation must get its first answer.
             first = self.recall(commit.operation, fingerprint_of(commit)) if commit.operation else None
@@ -179,12 +186,14 @@ class Store:
             return None
 
     def verify_log(self) -> list[str]:
-        """Walk the hash chain from the oldest entry to the newest. A sentence per fault; empty when it is whole.
+        """Walk the hash chain from the oldest entry to the newest, and that of the refused attempts.
+
+        A sentence per fault; empty when all is whole.
 
         Raises StoreUnavailable; StoreDiverged when the store cannot even be read.
         """
         try:
-            return audit.verify(self._connections.reads, self.view)
+            return audit.verify(self._connections.reads, self.view, self.refusals)
         except RedisError as error:
             raise _away(error) from error
 
