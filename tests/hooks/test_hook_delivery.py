@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from downhaul_server.services import hook_courier, hook_sender
+from downhaul_server.services import hook_courier, hook_events, hook_sender
 from downhaul_server.services.commit import Committer
 from downhaul_server.services.container import Services
 from downhaul_server.services.kill import Kill
@@ -217,6 +217,24 @@ def test_a_slow_hook_holds_up_nobody(services: Services, receiver: Receiver, hoo
         assert time.monotonic() - begun < 5
 
 
+def test_an_entry_that_cannot_be_described_is_told_of_and_holds_nobody_up(
+    services: Services, receiver: Receiver, hook: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fault(*_: Any) -> None:
+        raise KeyError("a fault of ours")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(hook_events, "_sentences", fault)
+        first = change(services, 1)
+        wait_until(lambda: len(receiver.got) == 1, "it is told of")
+    second = change(services, 2)
+    wait_until(lambda: len(receiver.got) == 2, "the next one is told")
+
+    assert receiver.revisions == [first, second]
+    assert receiver.got[0].json["data"]["summary"] == "Something happened: flag.update"
+    assert receiver.got[0].json["data"]["documents"] == []
+
+
 def test_a_deleted_hook_is_told_no_more(services: Services, receiver: Receiver, hook: dict[str, Any]) -> None:
     receiver.will_answer(500)
     change(services, 1)
@@ -229,6 +247,7 @@ def test_a_deleted_hook_is_told_no_more(services: Services, receiver: Receiver, 
         services.hooks.create(ADMIN, {"name": "another", "url": another.url})
         change(services, 2)
         wait_until(lambda: another.got, "another one is told")
+    assert services._store.outbox.secrets(hook["id"]) is None
 
     assert len(receiver.got) == before
 

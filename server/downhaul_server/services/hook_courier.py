@@ -16,7 +16,7 @@ from typing import Any
 
 from downhaul_server.services.errors import ServiceError
 from downhaul_server.services.hook_documents import KIND
-from downhaul_server.services.hook_events import Event, event_of
+from downhaul_server.services.hook_events import Event, event_of, undescribed
 from downhaul_server.services.hook_feed import Feed
 from downhaul_server.services.hook_messages import body_of
 from downhaul_server.services.hook_sender import Answer, NotSent, Sender
@@ -24,7 +24,7 @@ from downhaul_server.services.hook_signing import alive
 from downhaul_server.services.hook_status import State, moment, new_state
 from downhaul_server.services.hooks import posted
 from downhaul_server.services.names import address
-from downhaul_server.store import RECOVER, Document, Lease, Store, StoreError, View
+from downhaul_server.store import RECOVER, Document, Entry, Lease, Store, StoreError, View
 
 log = logging.getLogger(__name__)
 
@@ -103,11 +103,6 @@ class Courier:
         """Whether its thread still runs."""
         return self._thread.is_alive()
 
-    @property
-    def ending(self) -> bool:
-        """Whether it was told to end."""
-        return self._ending
-
     def _run(self) -> None:
         while not self._ending:
             self._wake.clear()
@@ -130,7 +125,9 @@ class Courier:
         """Do what is to be done now; gives the seconds until there may be more (0: at once)."""
         view = self._store.view
         document = view.get(address(KIND, self._id))
-        if document is None or not document.body["enabled"] or not self._tools.lease.held:
+        if not self._tools.lease.held:
+            return AWAY_S
+        if document is None or not document.body["enabled"]:
             return IDLE_S
         state = self._placed(view, document)
         if state["next"] is not None and document.version == self._tried_version:
@@ -171,7 +168,7 @@ class Courier:
         """The next event of the next page of the log; the place moves on over all that does not concern the hook."""
         for entry in self._tools.feed.after(state["revision"]):
             state["missed"] += entry.revision - state["revision"] - 1
-            event = event_of(document.body, entry, self._tools.public_url)
+            event = self._event(document, entry)
             if event is not None:
                 state["revision"] = entry.revision - 1
                 return event
@@ -180,6 +177,13 @@ class Courier:
         if moved >= KEEP_EVERY or (moved > 0 and self._store.clock.monotonic() - self._kept_when >= IDLE_S):
             self._keep(state, None)
         return None
+
+    def _event(self, document: Document, entry: Entry) -> Event | None:
+        try:
+            return event_of(document.body, entry, self._tools.public_url)
+        except Exception:  # an entry that we cannot describe must not hold up all that come after it
+            log.exception("webhook %s: revision %d cannot be described", self._id, entry.revision)
+            return undescribed(document.body, entry)
 
     def _attempt(self, document: Document, state: State, event: Event) -> float:
         started = time.monotonic()
@@ -203,18 +207,25 @@ class Courier:
             last = {"at": at, "revision": event.revision, "status": status}
             self._pass(state, event, delivered=last)
             return self._noted(state, delivery, "delivered")
-        since = state["failing_since"] or at_ms
-        failing = {"attempts": attempt, "failing_since": since, "error": {"at": at, "status": status, "error": error}}
-        if status == GONE or at_ms - since >= GIVE_UP_S * 1000:
-            state |= failing | {"next": None}
+        state |= {
+            "attempts": attempt,
+            "failing_since": state["failing_since"] or at_ms,
+            "error": {"at": at, "status": status, "error": error},
+        }
+        return self._failed(state, event, delivery, answer, at_ms)
+
+    def _failed(self, state: State, event: Event, delivery: dict[str, Any], answer: Answer | None, at_ms: int) -> float:
+        """Try again, go on without it, or give up."""
+        status, failing_ms = delivery["status"], at_ms - state["failing_since"]
+        if status == GONE or failing_ms >= GIVE_UP_S * 1000:
+            state["next"] = None
             self._noted(state, delivery, "given-up")
-            self._tools.disable(self._id, _farewell(status, error))
+            self._tools.disable(self._id, _farewell(status, delivery["error"]))
             return IDLE_S
-        if status in REFUSALS and at_ms - since >= SKIP_AFTER_S * 1000:
-            self._pass(state, event, error=failing["error"], skipped=state["skipped"] + 1)
+        if status in REFUSALS and failing_ms >= SKIP_AFTER_S * 1000:
+            self._pass(state, event, skipped=state["skipped"] + 1)
             return self._noted(state, delivery, "skipped")
-        pause = _pause(attempt, answer.retry_after_s if answer else None)
-        state |= failing | {"next": at_ms + round(pause * 1000)}
+        state["next"] = at_ms + round(_pause(state["attempts"], answer.retry_after_s if answer else None) * 1000)
         return self._noted(state, delivery, "failed")
 
     def _sent(self, document: Document, event: Event) -> tuple[Answer | None, str | None]:

@@ -72,7 +72,7 @@ def event_of(hook: Body, entry: Entry, public_url: str | None = None) -> Event |
     environments = _environments(watcher, entry, seen)
     actor = str(entry.actor.get("name", "somebody"))
     return Event(
-        id=f"evt_{entry.revision}_{entry.chain[:16]}_{hook['id']}",
+        id=_id(hook, entry),
         type=entry.action,
         at=entry.at,
         actor=actor,
@@ -84,6 +84,21 @@ def event_of(hook: Body, entry: Entry, public_url: str | None = None) -> Event |
         lines=_lines(watcher, seen),
         details=entry.details,
         link=_link(public_url, entry, documents),
+    )
+
+
+def undescribed(hook: Body, entry: Entry) -> Event | None:
+    """That something happened, where it cannot be said what: better than silence."""
+    if not wants(hook, entry.action):
+        return None
+    return Event(
+        id=_id(hook, entry),
+        type=entry.action,
+        at=entry.at,
+        actor=str(entry.actor.get("name", "somebody")),
+        revision=entry.revision,
+        headline=f"Something happened: {entry.action}",
+        lines=("Downhaul could not describe it; the log of its server says why.",),
     )
 
 
@@ -101,6 +116,11 @@ def test_event(hook: Body, actor: str, at: str, nonce: str, public_url: str | No
 
 
 test_event.__test__ = False  # type: ignore[attr-defined]  # pytest: this is no test
+
+
+def _id(hook: Body, entry: Entry) -> str:
+    # Of the hash in the log, so that after a recovery another event with the same revision is another event.
+    return f"evt_{entry.revision}_{entry.chain[:16]}_{hook['id']}"
 
 
 def _watcher(hook: Body) -> Actor:

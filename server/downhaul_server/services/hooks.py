@@ -6,6 +6,7 @@ import secrets
 import threading
 import time
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from typing import Any
 
 from downhaul_server.services import tokens
@@ -22,7 +23,7 @@ from downhaul_server.services.hook_signing import Secrets, alive, first, headers
 from downhaul_server.services.hook_status import status_of
 from downhaul_server.services.names import address
 from downhaul_server.services.pages import LIMIT, Page, page_by_key
-from downhaul_server.store import Document, Store, View
+from downhaul_server.store import Document, Store, StoreError, View
 
 MOST = 100
 """Webhooks. Each that has something to send has a thread of its own."""
@@ -128,6 +129,8 @@ class Hooks:
             return Plan(action="hook.delete", writes={document.address: None}, alone=False)
 
         self._committer.run(actor, plan, request=("hook.delete", hook_id, if_match), operation=operation)
+        with suppress(StoreError), self._store.asking():  # else it is swept away later
+            self._store.outbox.forget([hook_id])
 
     def rotate(
         self, actor: Actor, hook_id: str, *, overlap: int = OVERLAP_S, operation: str | None = None
