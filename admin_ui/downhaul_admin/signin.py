@@ -91,16 +91,18 @@ def welcome(actor: Actor, wanted: str, how: str) -> Response:
 
     Raises Forbidden, Unavailable.
     """
-    started = gate.wiring().services.sessions.start(
-        actor,
-        address=gate.address(),
-        agent=request.headers.get("User-Agent", ""),
-        ends=gate.session_id(),
-    )
-    log.info("logged in", by=actor.name, kind=actor.kind, how=how, remote=gate.address())
     answer = cast(Response, redirect(wanted, 303))
-    set_cookie(answer, started)
+    renew(answer, actor)
+    log.info("logged in", by=actor.name, kind=actor.kind, how=how, remote=gate.address())
     return answer
+
+
+def renew(answer: Response, actor: Actor) -> None:
+    """A session in the place of the browser's own, which has ended. Raises Unavailable."""
+    started = gate.wiring().services.sessions.start(
+        actor, address=gate.address(), agent=request.headers.get("User-Agent", ""), ends=gate.session_id()
+    )
+    set_cookie(answer, started)
 
 
 def form(template: str = FORM, *, error: str | None = None, status: int = 200, **data: Any) -> Response:
@@ -155,7 +157,7 @@ def _by_token(services: Services) -> Response:
     token = request.form.get("token", "").strip()
     if not token:
         raise Unauthenticated("a token is needed")
-    with _counted():
+    with counted():
         holder = services.authenticate(token)
     if not isinstance(holder, Actor):
         raise Unauthenticated("this is an SDK key, for programs: people log in with an API token")
@@ -164,7 +166,7 @@ def _by_token(services: Services) -> Response:
 
 def _by_password(services: Services) -> Response:
     login = request.form["login"]
-    with _counted(login):
+    with counted(login):
         actor, must_change = services.logins.authenticate(login, request.form.get("password", ""))
     if must_change:
         return form(NEW_PASSWORD)
@@ -172,7 +174,7 @@ def _by_password(services: Services) -> Response:
 
 
 @contextmanager
-def _counted(login: str = "") -> Iterator[None]:
+def counted(login: str = "") -> Iterator[None]:
     """Around what somebody may be guessing. Raises TooMany."""
     rates.current().check(rates.LOG_INS, gate.address(), login)
     try:
@@ -189,7 +191,7 @@ def _choose(services: Services) -> Response:
         return form(NEW_PASSWORD, error=DIFFERENT, status=422)
     try:
         login, current = request.form.get("login", ""), request.form.get("password", "")
-        with _counted(login):
+        with counted(login):
             actor = services.logins.change_password(login, current, new)
     except ServiceError as error:
         return _refused(error, NEW_PASSWORD)

@@ -71,6 +71,12 @@ class People:
         authorize(actor, Action.PEOPLE)
         return _public(_reached(actor, self._committer.view, person_id))
 
+    def own(self, actor: Actor) -> dict[str, Any] | None:
+        """What is known of the actor; None: they are no person."""
+        if actor.kind != PERSON:
+            return None
+        return _public(existing(self._committer.view, PERSON, actor.token_id or ""))
+
     def create(self, actor: Actor, document: Body, *, operation: str | None = None) -> dict[str, Any]:
         """A local person: `{login, name?, email?, grants?}`. The answer has the first `password`, this once; they
         choose their own when they first log in. Raises AlreadyExists, Invalid, Forbidden.

@@ -141,6 +141,14 @@ class Sessions:
             raise NotFound("session", public_id)
         self._end(found)
 
+    def revoke_others(self, holder: str, key: str | None, current: str) -> int:
+        """End all of somebody's sessions but the one with this id; how many. Raises Unavailable."""
+        kept = _digest(current)
+        found = [digest for digest, record in self._all().items() if _same_holder(record, holder, key)]
+        ended = [digest for digest in found if digest != kept]
+        self._end(ended)
+        return len(ended)
+
     def clear(self, holder: str, key: str) -> None:
         """Forget all of a person's sessions, which are not valid any more. Never raises: they expire anyway."""
         with suppress(Unavailable):

@@ -15,6 +15,7 @@ from downhaul.cli.commands.fleet import fleet
 from downhaul.cli.commands.keys import keys
 from downhaul.cli.commands.kill import kill, restore
 from downhaul.cli.commands.log import log
+from downhaul.cli.commands.people import people
 from downhaul.cli.commands.profile import profile
 from downhaul.cli.commands.segments import segments
 from downhaul.cli.commands.status import status
@@ -38,6 +39,6 @@ def downhaul() -> None:
 
 for _command in (
     *(flags, kill, restore, explain, segments, log, audit, fleet, drill),
-    *(services, environments, keys, webhooks, status, profile, completion),
+    *(services, environments, keys, people, webhooks, status, profile, completion),
 ):
     downhaul.add_command(_command)
