@@ -38,6 +38,14 @@ def client_address(environ: Mapping[str, Any], trusted: Sequence[Network]) -> st
     return str(nearest)
 
 
+def neighbourhood(address: str | None) -> str | None:
+    """Whom one client can pretend to be: of an IPv6 address the /64, which is what one customer is given."""
+    parsed = _parsed(address or "")
+    if not isinstance(parsed, IPv6Address):
+        return address
+    return str(IPv6Network((int(parsed), 64), strict=False))
+
+
 def _parsed(text: str) -> IPv4Address | IPv6Address | None:
     """The address; one of IPv4 also where it comes in the clothes of IPv6."""
     text = text.strip()

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import re
 import sys
 from typing import Any
 
@@ -11,10 +10,9 @@ import structlog
 from structlog.stdlib import ProcessorFormatter
 from structlog.typing import Processor
 
+from downhaul_server.redaction import HIDDEN, hide
 from downhaul_server.settings import Settings
 
-TOKEN = re.compile(r"\bdh_(sdk|api|admin)_[A-Za-z0-9_-]+")
-HIDDEN = "[hidden]"
 QUIET = ("urllib3", "asyncio", "webargs")
 """Libraries that say little of use below a warning."""
 
@@ -54,7 +52,7 @@ class _Formatter(ProcessorFormatter):
         self._secret = settings.admin_token
 
     def format(self, record: logging.LogRecord) -> str:
-        line = TOKEN.sub(r"dh_\1_" + HIDDEN, super().format(record))
+        line = hide(super().format(record))
         return line.replace(self._secret, HIDDEN) if self._secret else line
 
 

@@ -9,7 +9,7 @@ import structlog
 from flask import Flask, Response, request
 from werkzeug.exceptions import HTTPException
 
-from downhaul_server.api import problems
+from downhaul_server.api import problems, refusals
 from downhaul_server.api.problems import ProblemError, ProblemType
 from downhaul_server.services import errors
 
@@ -42,6 +42,7 @@ def register(app: Flask) -> None:
 
 def from_service(error: errors.ServiceError) -> Response:
     """The answer to what a service refused; a kind without an entry in the table is a bug of ours."""
+    refusals.note(error)
     for kind, translate in _TABLE.items():
         if isinstance(error, kind):
             return problems.answer(translate(error))

@@ -1,4 +1,4 @@
-"""Has anybody tampered with the log? Asked by those who may see all of it."""
+"""Has anybody tampered with the log, and who was refused? Asked by those who may see all of it."""
 
 from __future__ import annotations
 
@@ -6,7 +6,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from downhaul_server.services.access import newest_view, store_errors
-from downhaul_server.services.actors import ALL, Action, Actor, authorize
+from downhaul_server.services.actors import ALL, Action, Actor, SdkKey, authorize
+from downhaul_server.services.refusals import Refusals
 from downhaul_server.store import Store, StoreDiverged
 
 MOST_FAULTS = 1000
@@ -33,6 +34,17 @@ class Audit:
 
     def __init__(self, store: Store) -> None:
         self._store = store
+        self._refusals = Refusals(store)
+
+    def refused(
+        self, holder: Actor | SdkKey | None, action: str, target: str, address: str | None, detail: str = ""
+    ) -> None:
+        """Keep that somebody was refused: who (None: nobody whom we know), what they wanted, of what, from where.
+
+        Returns at once, and never raises: it is written down within a second, and once a minute where it goes on.
+        Whatever looks like a token is left out.
+        """
+        self._refusals.note(holder, action, target, address, detail)
 
     def verify(self, actor: Actor) -> Verdict:
         """Walk the hash chain. What was altered, removed, put in another order or written past the log is a fault.
