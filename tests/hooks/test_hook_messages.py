@@ -12,7 +12,7 @@ from downhaul_server.services.hook_events import Event, event_of, test_event
 from downhaul_server.services.hook_messages import LARGEST, body_of
 from downhaul_server.services.hook_signing import alive, first, headers, rotated, sign
 from downhaul_server.store import Entry
-from support.services import ADMIN, CHECKOUT, FLAG, PAYMENTS, boolean
+from support.services import ADMIN, CHECKOUT, FLAG, PAYMENTS, actor, boolean
 
 HOOK = {"id": "0123", "name": "x", "events": ["*"], "services": ["*"], "environments": ["*"]}
 EVIL = (
@@ -221,6 +221,24 @@ def test_a_segment_concerns_a_hook_where_it_makes_a_difference(services: Service
     assert last(services, {**HOOK, "environments": ["production"]}) is not None
     assert last(services, {**HOOK, "environments": ["staging"]}) is None
     assert last(services, {**HOOK, "services": [PAYMENTS]}) is None
+
+
+def test_what_waits_for_approval_is_told_with_what_it_would_do(services: Services) -> None:
+    services.catalog.patch_environment(ADMIN, "production", {"protected": True, "approvals": 1})
+    request = {"service": CHECKOUT, "flag": FLAG, "environment": "production", "change": {"state": {"on": True}}}
+    review = services.reviews.open(actor("editor"), {**request, "reason": "launch"})
+    event = last(services)
+
+    assert event is not None and event.type == "review.open"
+    assert event.headline == "ada asks for approval of the change of checkout/new-checkout"
+    assert event.lines[0].startswith("In production: switched on")
+    assert event.link is not None and "/reviews/" in event.link
+    assert "switched on" in body_of(event, "slack").decode()
+    services.reviews.approve(actor("approver", name="grace"), review["id"])
+    applied = last(services)
+    assert applied is not None and applied.link == event.link
+    assert applied.headline == "grace changed flag checkout/new-checkout in production"
+    assert applied.lines == event.lines and applied.environments == ("production",)
 
 
 def test_the_address_of_another_hook_is_not_told(services: Services) -> None:

@@ -19,6 +19,7 @@ from downhaul_server.store import Change, Entry
 MOST_LINES = 8
 MOST_NAMES = 5
 AT_ONCE = 20
+REVIEW = "review"
 TEST = "webhook.test"
 
 Body = Mapping[str, Any]
@@ -131,9 +132,14 @@ def _watcher(hook: Body) -> Actor:
 
 def _document(change: Change, differences: list[Difference]) -> dict[str, Any]:
     kind, service, key = parts(change.address)
-    body = change.after or change.before or {}
-    name = f"{service}/{key}" if service else body.get("name") or body.get("login") or key
-    return {"kind": kind, "service": service, "key": key, "name": str(name), "changes": differences}
+    name = f"{service}/{key}" if service else _name(kind, change.after or change.before or {}) or key
+    return {"kind": kind, "service": service, "key": key, "name": name, "changes": differences}
+
+
+def _name(kind: str, body: Body) -> str | None:
+    if kind == REVIEW:
+        return f"{body['service']}/{body['flag']}" if body.get("flag") else f"segment {body.get('segment')}"
+    return body.get("name") or body.get("login")
 
 
 def _relevant(watcher: Actor, entry: Entry) -> list[Change]:
@@ -173,14 +179,16 @@ def _verb(action: str) -> str:
 
 
 def _objects(action: str, documents: tuple[dict[str, Any], ...]) -> str:
-    if not documents:
-        return _NOUNS.get(action.partition(".")[0], action.partition(".")[0])
-    # A bulk kill changes flags, and nothing else is worth counting beside them.
-    kinds = {each["kind"] for each in documents}
-    (noun,) = {_NOUNS.get(kind, kind) for kind in kinds} if len(kinds) == 1 else ("document",)
-    if len(documents) == 1:
-        return f"{noun} {documents[0]['name']}"
-    return f"{len(documents)} {noun}s ({_listed([each['name'] for each in documents])})"
+    noun = action.partition(".")[0]
+    # Beside what the action is about, what it has changed: a review with its flag, a person with the sessions.
+    named = [each for each in documents if each["kind"] == noun] or list(documents)
+    if not named:
+        return _NOUNS.get(noun, noun)
+    kinds = {each["kind"] for each in named}
+    noun = _NOUNS.get(named[0]["kind"], named[0]["kind"]) if len(kinds) == 1 else "document"
+    if len(named) == 1:
+        return f"{noun} {named[0]['name']}"
+    return f"{len(named)} {noun}s ({_listed([each['name'] for each in named])})"
 
 
 def _listed(names: Any) -> str:
@@ -190,6 +198,8 @@ def _listed(names: Any) -> str:
 
 
 def _lines(watcher: Actor, seen: list[tuple[Change, list[Difference]]]) -> tuple[str, ...]:
+    # A review that is applied says the same as the flag that it has changed.
+    seen = [each for each in seen if parts(each[0].address)[0] != REVIEW] or seen
     found: list[str] = []
     for number, (change, differences) in enumerate(seen):
         service, key = parts(change.address)[1:]
@@ -208,6 +218,9 @@ def _sentences(watcher: Actor, change: Change, differences: list[Difference]) ->
         covered = [name for name in places if watcher.reaches(service, name)]
         before, after = (body and comparable(body, covered) for body in (change.before, change.after))
         return change_sentences(before, after)
+    if kind == REVIEW:
+        review = change.after or change.before or {}
+        return change_sentences(review.get("before"), review.get("after"), review.get("segments", {}))
     if kind in ("segment", "service", "environment"):
         return change_sentences(change.before, change.after)
     changed = dict.fromkeys(each["path"].split("/")[1] for each in differences if each["path"])
@@ -217,6 +230,9 @@ def _sentences(watcher: Actor, change: Change, differences: list[Difference]) ->
 def _link(public_url: str | None, entry: Entry, documents: tuple[dict[str, Any], ...]) -> str | None:
     if public_url is None:
         return None
+    reviews = [each["key"] for each in documents if each["kind"] == REVIEW]
+    if reviews:
+        return f"{public_url}/reviews/{reviews[0]}"
     if len(documents) == 1 and documents[0]["kind"] == "flag" and documents[0]["changes"][0]["op"] != "remove":
         return f"{public_url}/services/{documents[0]['service']}/flags/{documents[0]['key']}"
     return f"{public_url}/changes/{entry.revision}"
@@ -239,6 +255,17 @@ _VERBS = {
     "reject": "rejected",
     "withdraw": "withdrew",
     "apply": "applied",
-    "refused": "was refused",
+    "open": "asks for approval of",
+    "rebase": "asks again for approval of",
+    "password": "changed the password of",
+    "sessions": "ended the sessions of",
+    "refused": "was refused:",
 }
-_NOUNS = {"hook": "webhook", "person": "person", "key": "key", "link": "kill link", "store": "the store"}
+_NOUNS = {
+    "hook": "webhook",
+    "person": "person",
+    "key": "key",
+    "link": "kill link",
+    "review": "the change of",
+    "store": "the store",
+}
