@@ -120,7 +120,10 @@ def _wanted() -> str:
     """The page that was asked for; of a form or a fragment, the page that it is in."""
     if request.method in browsers.SAFE_METHODS and "HX-Request" not in request.headers:
         return browsers.local_path(request.full_path.removesuffix("?"))
-    source = urlsplit(request.referrer or "")
+    try:
+        source = urlsplit(request.referrer or "")
+    except ValueError:
+        return "/"
     if source.netloc != request.host:
         return "/"
     return browsers.local_path(f"{source.path}?{source.query}" if source.query else source.path)

@@ -46,9 +46,8 @@ def is_secure(environ: Environ) -> bool:
 
 def is_local(environ: Environ) -> bool:
     """Whether the browser addressed this very machine: there, browsers keep secure cookies over plain HTTP too."""
-    host = urlsplit(f"//{environ.get('HTTP_HOST', '')}")
     try:
-        name = host.hostname or ""
+        name = urlsplit(f"//{environ.get('HTTP_HOST', '')}").hostname or ""
         return name == "localhost" or name.endswith(".localhost") or ipaddress.ip_address(name).is_loopback
     except ValueError:
         return False
