@@ -259,7 +259,6 @@ _VERBS = {
     "rebase": "asks again for approval of",
     "password": "changed the password of",
     "sessions": "ended the sessions of",
-    "refused": "was refused:",
 }
 _NOUNS = {
     "hook": "webhook",

@@ -9,7 +9,7 @@ from typing import Any
 from downhaul_server.services.access import store_errors
 from downhaul_server.services.documents import timestamp
 from downhaul_server.services.hook_events import concerns
-from downhaul_server.store import Store
+from downhaul_server.store import Entry, Store
 
 MOST_COUNTED = 1000
 """Entries of the log that are looked through for what waits."""
@@ -17,6 +17,8 @@ PAGE = 100
 
 Body = Mapping[str, Any]
 State = dict[str, Any]
+Pages = dict[int, list[Entry]]
+"""Of the log, by the revision before: read once for all hooks that wait at the same place."""
 
 
 def new_state(epoch: str, since: int, revision: int) -> State:
@@ -35,17 +37,17 @@ def new_state(epoch: str, since: int, revision: int) -> State:
     }
 
 
-def status_of(store: Store, hook: Body, state: State | None) -> dict[str, Any]:
+def status_of(store: Store, hook: Body, state: State | None, pages: Pages) -> dict[str, Any]:
     """`{position, pending, pending_at_least, last_delivery, last_error, failing_since, attempts, next_attempt_at,
     skipped, missed}`.
 
     `position`: everything up to this revision is done with. `pending`: events after it that wait; `pending_at_least`
     when there may be more. `skipped`: events that the receiver refused for so long that they were given up; `missed`:
-    revisions that the log has lost. Raises Unavailable.
+    revisions that the log has lost. `pages` is filled, for the next hook. Raises Unavailable.
     """
     if state is None or state["since"] != hook["since"]:
         state = new_state("", hook["since"], hook["since"])
-    waiting, all_counted = _pending(store, hook, state["revision"]) if hook["enabled"] else (0, True)
+    waiting, all_counted = _pending(store, hook, state["revision"], pages) if hook["enabled"] else (0, True)
     return {
         "position": state["revision"],
         "pending": waiting,
@@ -60,15 +62,17 @@ def status_of(store: Store, hook: Body, state: State | None) -> dict[str, Any]:
     }
 
 
-def _pending(store: Store, hook: Body, position: int) -> tuple[int, bool]:
+def _pending(store: Store, hook: Body, position: int, pages: Pages) -> tuple[int, bool]:
     found = looked = 0
     with store_errors():
         newest = store.view.revision
         while position < newest:
             if looked >= MOST_COUNTED:
                 return found, False
-            with store.asking():
-                entries = store.outbox.after(position, PAGE)
+            if position not in pages:
+                with store.asking():
+                    pages[position] = store.outbox.after(position, PAGE)
+            entries = pages[position]
             if not entries:
                 break
             found += sum(concerns(hook, entry) for entry in entries)

@@ -20,7 +20,7 @@ from downhaul_server.services.hook_events import Event, test_event
 from downhaul_server.services.hook_messages import body_of
 from downhaul_server.services.hook_sender import NotSent, Sender
 from downhaul_server.services.hook_signing import Secrets, alive, first, headers, rotated, secret_of
-from downhaul_server.services.hook_status import status_of
+from downhaul_server.services.hook_status import Pages, status_of
 from downhaul_server.services.names import address
 from downhaul_server.services.pages import LIMIT, Page, page_by_key
 from downhaul_server.store import Document, Store, StoreError, View
@@ -53,8 +53,9 @@ class Hooks:
         page = page_by_key(found, limit, cursor, lambda each: answer(each.body, each.version))
         with store_errors(), self._store.asking():
             states = self._store.outbox.states()
+        pages: Pages = {}
         for hook in page.items:
-            hook["status"] = status_of(self._store, hook, states.get(hook["id"]))
+            hook["status"] = status_of(self._store, hook, states.get(hook["id"]), pages)
         return page
 
     def get(self, actor: Actor, hook_id: str) -> dict[str, Any]:
@@ -63,7 +64,7 @@ class Hooks:
         with store_errors(), self._store.asking():
             state = self._store.outbox.state(hook_id)
         hook = answer(document.body, document.version)
-        return hook | {"status": status_of(self._store, hook, state)}
+        return hook | {"status": status_of(self._store, hook, state, {})}
 
     def create(self, actor: Actor, document: Body, *, operation: str | None = None) -> dict[str, Any]:
         """The new hook with its `secret`, this once. It is told what happens from now on.
