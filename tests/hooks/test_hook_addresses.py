@@ -157,7 +157,7 @@ def test_an_allowed_ipv4_network_covers_its_mapped_addresses() -> None:
         ("https://hooks.example.com/a b", "spaces"),
         ("https://hooks.example.com/\r\nX-Injected: 1", "spaces"),
         ("https://hööks.example.com/", "ASCII"),
-        ("https://169.254.169.254/latest/meta-data", "not at a public address"),
+        ("https://169.254.169.254/latest/meta-data", "no address that is public"),
         ("http://1.1.1.1/", "plain http"),
     ],
 )

@@ -110,7 +110,7 @@ class Sender:
         try:
             found = self._resolve(parts.hostname, _port(parts), 0, socket.SOCK_STREAM)
         except (OSError, UnicodeError):
-            raise NotSent(f"the name {parts.hostname} cannot be looked up") from None
+            found = ()  # told like an address that is not public: nobody learns which names a private network has
         finally:
             self._lookups.release()
         places = [place for _, _, _, _, place in found if self._permitted(parts, parsed(place[0]))]
@@ -123,7 +123,7 @@ class Sender:
 
     def _refusal(self, parts: SplitResult) -> str:
         if _is_tls(parts):
-            return f"{parts.hostname} is not at a public address, and DOWNHAUL_WEBHOOK_ALLOW does not allow it"
+            return f"{parts.hostname} leads to no address that is public, or that DOWNHAUL_WEBHOOK_ALLOW names"
         return "plain http goes only to addresses that DOWNHAUL_WEBHOOK_ALLOW names: use https"
 
     def _tls(self) -> ssl.SSLContext:
