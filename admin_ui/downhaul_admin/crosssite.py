@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from downhaul_server import browsers
+from downhaul_server.services.errors import Forbidden
 from flask import Blueprint, Response, request
-from werkzeug.exceptions import Forbidden
 
 COOKIES = (browsers.SECURE_COOKIE, browsers.PLAIN_COOKIE)
 

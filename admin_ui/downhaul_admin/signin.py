@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import Any, cast
 from urllib.parse import urlencode
 
@@ -146,7 +146,13 @@ def _guarded(work: Callable[[], Response]) -> Response:
 def _refused(error: ServiceError, template: str = FORM) -> Response:
     status = next((status for kind, status in STATUSES.items() if isinstance(error, kind)), 400)
     text = error.errors[0][1] if isinstance(error, Invalid) else str(error)
-    log.warning("log-in refused", reason=text, path=request.path, remote=gate.address())
+    services = gate.wiring().services
+    with suppress(Unavailable):
+        login = services.logins.known(request.form.get("login", ""))
+        log.warning("log-in refused", reason=text, path=request.path, login=login, remote=gate.address())
+        if isinstance(error, (Unauthenticated, Forbidden, TooMany)):
+            detail = f"{text} (login {login})" if login else text
+            services.audit.refused(None, request.method, request.path, gate.address(), detail)
     page = form(template, error=sentence(text), status=status)
     if isinstance(error, TooMany):
         page.headers["Retry-After"] = str(error.retry_after)

@@ -105,3 +105,22 @@ def test_a_session_ends_with_the_key_that_it_began_with(visitor: Browserless) ->
     assert visitor.services.sessions.resolve(visitor.session or "").name == "ci"
     visitor.services.keys.revoke(visitor.bootstrap, key["id"])
     assert visitor.get("/login").status_code == 200
+
+
+def test_failed_log_ins_are_in_our_log_and_in_the_audit_without_what_was_typed(
+    visitor: Browserless, caplog: pytest.LogCaptureFixture
+) -> None:
+    visitor.services.people.create(visitor.bootstrap, {"login": "ada"})
+    for login in ("ada", "typed-my-password-here"):
+        visitor.post("/login", {"login": login, "password": "guess-in-vain"})
+    said = caplog.text
+    assert "log-in refused" in said and "'login': 'ada'" in said
+    assert "typed-my-password-here" not in said and "guess-in-vain" not in said
+
+
+def test_who_logged_in_how_and_from_where_is_in_our_log_and_no_secret(
+    visitor: Browserless, caplog: pytest.LogCaptureFixture
+) -> None:
+    visitor.post("/login", {"token": ADMIN_TOKEN})
+    assert "'how': 'token'" in caplog.text and "'remote': '127.0.0.1'" in caplog.text
+    assert ADMIN_TOKEN not in caplog.text and (visitor.session or "x") not in caplog.text

@@ -88,3 +88,11 @@ def test_only_a_few_are_worked_out_at_a_time(monkeypatch: pytest.MonkeyPatch) ->
     for thread in threads:
         thread.join()
     assert hashes.hash("afterwards") == "done"
+
+
+def test_a_password_is_not_cut_off() -> None:
+    quick = Passwords(PasswordHasher(1, 8, 1))
+    longest = "0123456789abcdef" * 8
+    stored = quick.hash(longest)
+    assert quick.verify(stored, longest)
+    assert not quick.verify(stored, longest + "x") and not quick.verify(stored, longest[:-1])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -312,3 +313,20 @@ def test_who_is_disabled_here_stays_out_whatever_the_provider_says(house: Servic
     house.people.patch(ADMIN, person.token_id or "", {"disabled": True})
     with pytest.raises(Forbidden, match="disabled"):
         house.logins.arrive(arrival())
+
+
+def test_a_first_password_that_nobody_used_expires(house: Services, monkeypatch: pytest.MonkeyPatch) -> None:
+    made = house.people.create(ADMIN, {"login": "ada", "grants": [EDITOR]})
+    monkeypatch.setattr("downhaul_server.services.logins.FIRST_LASTS", timedelta(0))
+    with pytest.raises(Unauthenticated, match="expired"):
+        house.logins.authenticate("ada", made["password"])
+    with pytest.raises(Unauthenticated, match="wrong"):
+        house.logins.authenticate("ada", "another")
+    with pytest.raises(Unauthenticated, match="expired"):
+        house.logins.change_password("ada", made["password"], GOOD)
+
+
+def test_what_is_said_to_be_a_login_in_our_logs_is_one(house: Services) -> None:
+    ada(house)
+    assert house.logins.known(" ADA ") == "ada"
+    assert house.logins.known("my password, typed in the wrong field") is None

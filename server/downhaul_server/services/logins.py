@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import secrets
 from collections.abc import Mapping
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from downhaul_server.services import passwords
@@ -18,6 +19,8 @@ from downhaul_server.services.people_forms import NAME_MAX, PERSON, by_identity,
 from downhaul_server.services.sessions import Sessions, person_actor
 from downhaul_server.store import Document, View
 
+FIRST_LASTS = timedelta(days=7)
+"""A password that somebody was given is good for so long."""
 WRONG = "the login or the password is wrong"
 PROVIDER = Actor("provider", "system", ())
 """By whom people come and change who log in by OpenID Connect."""
@@ -44,9 +47,16 @@ class Logins:
         actor = person_actor(document.body) if document else None
         if not self._passwords.verify(stored, password) or document is None or actor is None:
             raise Unauthenticated(WRONG)
+        if document.body.get("must_change") and _age(document.body["password_set_at"]) > FIRST_LASTS:
+            raise Unauthenticated("the first password has expired; ask an administrator for a new one")
         if self._passwords.outdated(str(stored)):
             self._rehash(actor, document, password)
         return actor, bool(document.body.get("must_change"))
+
+    def known(self, login: str) -> str | None:
+        """The login, for our logs, if somebody has it: anything else that was typed there may be a password."""
+        document = by_login(self._committer.view, login.strip().lower())
+        return document.body["login"] if document else None
 
     def change_password(self, login: str, current: str, new: str) -> Actor:
         """Somebody changes their own; all their sessions end. Raises Unauthenticated, Invalid, Overloaded."""
@@ -108,3 +118,7 @@ class Logins:
             return Plan(action="person.rehash", writes=writes, alone=False)
 
         self._committer.run(actor, plan, request=("person.rehash", document.key))
+
+
+def _age(time: str) -> timedelta:
+    return datetime.now(UTC) - datetime.fromisoformat(time)
