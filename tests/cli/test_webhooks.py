@@ -82,6 +82,7 @@ def test_hooks_are_listed_with_how_they_fare(service: FakeService, shell: Shell)
     rows = shell("webhooks", "list").out.splitlines()
 
     assert "failing since 2026-11-23 22:07:30 UTC, 3 events waiting" in rows[1]
+    assert "hooks.example.com" in rows[1] and "/in" not in rows[1]
     assert rows[2].rstrip().endswith("off")
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from typing import Any
+from urllib.parse import urlsplit
 
 import click
 
@@ -70,10 +71,10 @@ def webhooks() -> None:
 def list_webhooks(session: Session, limit: int | None) -> None:
     """All webhooks, and how they fare."""
     found = session.api.list("webhooks", limit=limit)
-    headers = ["ID", "NAME", "FORMAT", "EVENTS", "SERVICES", "ENVIRONMENTS", "URL", "STATE"]
+    headers = ["ID", "NAME", "FORMAT", "EVENTS", "SERVICES", "ENVIRONMENTS", "TO", "STATE"]
     session.answer_list(
         found,
-        table(headers, map(_row, found.items), spare=["URL"]),
+        table(headers, map(_row, found.items), spare=["TO"]),
         empty="There are no webhooks yet; make one with `downhaul webhooks create NAME URL`.",
     )
 
@@ -191,7 +192,12 @@ def _show_secret(session: Session, made: dict[str, Any], quiet: bool) -> None:
 
 def _row(hook: dict[str, Any]) -> list[str | None]:
     places = [_scope(hook["services"]), _scope(hook["environments"])]
-    return [hook["id"], hook["name"], hook["format"], listed(hook["events"]), *places, hook["url"], _state(hook)]
+    return [hook["id"], hook["name"], hook["format"], listed(hook["events"]), *places, _host(hook["url"]), _state(hook)]
+
+
+def _host(url: str) -> str:
+    """Without the path, which for chat tools is a password."""
+    return urlsplit(url).netloc
 
 
 def _state(hook: dict[str, Any]) -> str:
