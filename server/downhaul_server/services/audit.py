@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
 from downhaul_server.services.access import newest_view, store_errors
 from downhaul_server.services.actors import ALL, Action, Actor, SdkKey, authorize
+from downhaul_server.services.export import export
+from downhaul_server.services.log_filters import LogFilter
 from downhaul_server.services.refusals import Refusals
 from downhaul_server.store import Store, StoreDiverged
 
@@ -45,6 +48,13 @@ class Audit:
         Whatever looks like a token is left out.
         """
         self._refusals.note(holder, action, target, address, detail)
+
+    def export(self, actor: Actor, **filters: Any) -> Iterator[bytes]:
+        """All of the log, or what `filters` (those of `History.log`) leave of it, as JSON lines: see `export.py`.
+
+        Raises Invalid, Forbidden, Unavailable.
+        """
+        return export(self._store, actor, LogFilter.of(**filters))
 
     def verify(self, actor: Actor) -> Verdict:
         """Walk the hash chain. What was altered, removed, put in another order or written past the log is a fault.

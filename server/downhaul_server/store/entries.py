@@ -49,6 +49,11 @@ def timestamp(at_ms: int) -> str:
     return datetime.fromtimestamp(at_ms / 1000, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
 
 
+def in_ms(moment: str) -> int:
+    """The other way round. Raises ValueError."""
+    return round(datetime.fromisoformat(moment).timestamp() * 1000)
+
+
 class RawEntry:
     """An entry as it lies in the stream. Raises ValueError when the stream's fields are not ours."""
 

@@ -98,9 +98,26 @@ def newest_first(client: redis.Redis, before: int | None, page: int = PAGE) -> I
         before = entries[-1].revision
 
 
-def oldest_first(client: redis.Redis, until: int, page: int = PAGE) -> Iterator[RawEntry]:
-    """The log forwards, up to and with a revision, read a page at a time as it is consumed."""
-    after = 0
+def page_before(client: redis.Redis, before: int | None, count: int) -> list[RawEntry]:
+    """The newest under revision `before`, newest first."""
+    return _raw(client.xrevrange(LOG, "+" if before is None else log_id(before - 1), "-", count=count))
+
+
+def revision_at(client: redis.Redis, at_ms: int, newest: int) -> int:
+    """The first revision that was not committed before `at_ms`, as far as the clock went on; found by halving."""
+    low, high = 1, newest + 1
+    while low < high:
+        middle = (low + high) // 2
+        found = page_before(client, middle + 1, 1)
+        if found and found[0].at_ms >= at_ms:
+            high = middle
+        else:
+            low = middle + 1
+    return low
+
+
+def oldest_first(client: redis.Redis, until: int, page: int = PAGE, after: int = 0) -> Iterator[RawEntry]:
+    """The log forwards, from over one revision up to and with another, read a page at a time as it is consumed."""
     while entries := _raw(client.xrange(LOG, log_id(after + 1), log_id(until), count=page)):
         yield from entries
         after = entries[-1].revision

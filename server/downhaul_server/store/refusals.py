@@ -74,7 +74,7 @@ class RefusalLog:
                 self._reads.xrevrange(REFUSALS, "+" if before is None else log_id(before - 1), "-", count=PAGE)
             )
             for raw in page:
-                yield _readable(raw)
+                yield readable(raw)
             if len(page) < PAGE:
                 return
             before = page[-1].revision
@@ -138,7 +138,8 @@ def _missing(first: int, last: int) -> str:
     return f"refusal {first}: missing" if first == last else f"refusals {first} to {last}: missing"
 
 
-def _readable(raw: RawEntry) -> Refused:
+def readable(raw: RawEntry) -> Refused:
+    """The entry. Raises StoreDiverged when its body cannot be read."""
     try:
         return Refused(raw.revision, timestamp(raw.at_ms), decode_object(raw.body))
     except ValueError as error:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
@@ -20,7 +20,7 @@ from downhaul_server.store.clock import Clock
 from downhaul_server.store.commits import Commit, Committed, Entry
 from downhaul_server.store.connections import Connections
 from downhaul_server.store.durability import Durability
-from downhaul_server.store.entries import RawEntry
+from downhaul_server.store.entries import RawEntry, in_ms
 from downhaul_server.store.errors import Conflict, Stale, StoreDiverged, StoreUnavailable
 from downhaul_server.store.fleet import FleetNews
 from downhaul_server.store.follower import Follower, Listener
@@ -41,6 +41,10 @@ OTHER_WORKERS_TIMEOUT_S = 0.25
 CATCH_UP_TIMEOUT_S = 0.25
 REWIND_PAGE = 50
 """Most clients that come back are a few revisions behind."""
+EXPORT_PAGE = 50
+"""An entry may hold a megabyte, and what is exported is not to be all in memory."""
+CLOCK_MARGIN_MS = 60_000
+"""The clock of Redis may have been set back by so much, and entries are not quite in the order of their times."""
 FIRST_ENVIRONMENTS = ("production", "staging")
 
 
@@ -164,6 +168,57 @@ class Store:
         except RedisError as error:
             raise _away(error) from error
         return found
+
+    def look(
+        self, before: int | None, texts: Sequence[Sequence[bytes]], *, since: str | None = None, limit: int = 100
+    ) -> tuple[list[Entry], int]:
+        """Entries newest first, under revision `before`, whose text has one of each of `texts` in it, none older than
+        `since` (RFC 3339): those of the next page that holds any, and the revision under which to go on (1: that was
+        all). Entries without them are not even decoded. Raises StoreUnavailable, StoreDiverged.
+        """
+        self._refuse_when_diverged()
+        oldest = in_ms(since) if since else 0
+        try:
+            page = queries.page_before(self._connections.reads, before, queries.PAGE if texts else limit)
+        except RedisError as error:
+            raise _away(error) from error
+        recent = [raw for raw in page if raw.at_ms >= oldest]
+        found = [_readable(raw) for raw in recent if all(any(text in raw.body for text in each) for each in texts)]
+        return found, page[-1].revision if page and len(recent) == len(page) else 1
+
+    def raw_log(self, after: int) -> Iterator[RawEntry]:
+        """Entries oldest first, as they lie in Redis, from over a revision to the newest of now; read a page at a time.
+
+        Raises StoreUnavailable, StoreDiverged, also on the way.
+        """
+        self._refuse_when_diverged()
+        with self.asking():
+            yield from queries.oldest_first(self._connections.reads, self.view.revision, after=after, page=EXPORT_PAGE)
+
+    def chain_before(self, revision: int) -> str | None:
+        """The chain from which that of a revision follows; None where the log does not tell any more.
+
+        Raises StoreUnavailable, StoreDiverged.
+        """
+        with self.asking():
+            origin, chain = queries.read_origin(self._connections.reads)
+            if revision <= origin:
+                return chain
+            page = queries.page_before(self._connections.reads, revision, 1)
+        return page[0].chain if page and page[0].revision == revision - 1 else None
+
+    def revision_at(self, moment: str, *, back: bool = False) -> int:
+        """A revision under which everything lies that was committed before a moment (RFC 3339); with `back`, one from
+        which on everything lies that was committed later.
+
+        Raises StoreUnavailable, StoreDiverged.
+        """
+        self._refuse_when_diverged()
+        try:
+            margin = -CLOCK_MARGIN_MS if back else CLOCK_MARGIN_MS
+            return queries.revision_at(self._connections.reads, in_ms(moment) + margin, self.view.revision)
+        except RedisError as error:
+            raise _away(error) from error
 
     def entry(self, revision: int) -> Entry | None:
         """One entry of the log; None when there is none (yet, or any more). Raises StoreUnavailable, StoreDiverged."""
