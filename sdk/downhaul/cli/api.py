@@ -6,7 +6,7 @@ its connection fails, and a kill that is sent twice is one kill.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import quote
@@ -20,6 +20,8 @@ from downhaul.cli.problems import foreign_answer, incomplete_answer, refused, un
 
 TIMEOUT_S = (5.0, 20.0)
 """To connect, and between two pieces of the answer."""
+JSON_LINES = "application/x-ndjson"
+LINES_AT_ONCE = 64 * 1024
 PAGE = 500
 """The largest page that the API gives."""
 
@@ -68,6 +70,19 @@ class Api:
             if cursor is None:
                 return Listing(items, about=page)
         return Listing(items, more=True, about=page)
+
+    def lines(self, *path: str, **query: str | int | None) -> Iterator[str]:
+        """The lines of an answer that may be very long, as they come. What is no answer of ours raises before them."""
+        request = requests.Request("GET", self._address(path), params=query)
+        try:
+            with self._once(self._session.prepare_request(request), None, stream=True) as response:
+                if response.headers.get("Content-Type") != JSON_LINES:
+                    self._read(response)
+                    raise foreign_answer(self._url, None)
+                for line in response.iter_lines(LINES_AT_ONCE):
+                    yield line.decode("utf-8")
+        except requests.RequestException as error:
+            raise unreachable(self._url, [error], wrote=False) from None
 
     def post(
         self,
@@ -124,8 +139,10 @@ class Api:
                     break
         raise unreachable(self._url, failures, wrote=request.method != "GET") from None
 
-    def _once(self, request: requests.PreparedRequest, within: float | None) -> requests.Response:
-        settings = self._session.merge_environment_settings(request.url or "", {}, None, None, None)
+    def _once(
+        self, request: requests.PreparedRequest, within: float | None, *, stream: bool = False
+    ) -> requests.Response:
+        settings = self._session.merge_environment_settings(request.url or "", {}, stream, None, None)
         connect, read = TIMEOUT_S
         timeout = (connect, read) if within is None else (min(connect, within), within)
         # A redirect would turn a POST into a GET, and a kill that was not made would look like one that was.

@@ -20,6 +20,19 @@ def log_table(entries: Sequence[Mapping[str, Any]]) -> Listed:
     return table(headers, [[*_head(each), _documents(each["documents"]), each.get("reason")] for each in entries])
 
 
+def refused_table(entries: Sequence[Mapping[str, Any]]) -> Listed:
+    """A line for each attempt that was refused, or several of the same."""
+    headers = ["REV", "WHEN (UTC)", "WHO", "FROM", "WHAT", "TIMES", "WHY NOT"]
+    return table(headers, [_refused(each) for each in entries])
+
+
+def _refused(entry: Mapping[str, Any]) -> list[str | int | None]:
+    refused = entry["refused"]
+    what = f"{refused['attempt']} {refused['target']}".strip()
+    head = [entry["revision"], clock(refused["last"]), entry["actor"]]
+    return [*head, refused["address"], what, refused["count"], refused["detail"]]
+
+
 def log_line(entry: Mapping[str, Any]) -> Text:
     """One commit on a line: `42  2026-11-23 22:07:01 UTC  anna  flag.kill  checkout/new-checkout  double charges`."""
     revision, at, *parts = _head(entry)
