@@ -11,7 +11,7 @@ from downhaul_server.services.container import Services
 from downhaul_server.services.hook_events import Event, event_of, test_event
 from downhaul_server.services.hook_messages import LARGEST, body_of
 from downhaul_server.services.hook_signing import alive, first, headers, rotated, sign
-from downhaul_server.store import Entry
+from downhaul_server.store import Change, Entry
 from support.services import ADMIN, CHECKOUT, FLAG, PAYMENTS, actor, boolean
 
 HOOK = {"id": "0123", "name": "x", "events": ["*"], "services": ["*"], "environments": ["*"]}
@@ -239,6 +239,27 @@ def test_what_waits_for_approval_is_told_with_what_it_would_do(services: Service
     assert applied is not None and applied.link == event.link
     assert applied.headline == "grace changed flag checkout/new-checkout in production"
     assert applied.lines == event.lines and applied.environments == ("production",)
+
+
+def test_no_secret_of_a_person_or_a_key_is_told(services: Services) -> None:
+    person = {"login": "anna", "name": "Anna", "grants": [{"role": "editor", "services": ["*"], "environments": ["*"]}]}
+    password = services.people.create(ADMIN, person)["password"]
+    token = services.keys.create(ADMIN, {"kind": "api", "name": "ci", "role": "viewer"})["token"]
+    told = [body_of(event, "standard").decode() for entry in entries(services) if (event := event_of(HOOK, entry))]
+
+    assert "person.create" in told[-2] and "key.create" in told[-1]
+    for secret in (password, token, "argon2", '"hash"'):
+        assert not any(secret in text for text in told)
+
+
+def test_of_a_kind_that_is_not_known_no_difference_is_told(services: Services) -> None:
+    entry = entries(services)[-1]
+    strange = replace(entry, action="vault.open", touches=(), changes=(Change("vault/1", 0, None, {"pin": "0000"}),))
+    event = event_of(HOOK, strange)
+
+    assert event is not None
+    assert event.headline == "admin did vault.open: vault 1"
+    assert "0000" not in body_of(event, "standard").decode()
 
 
 def test_the_address_of_another_hook_is_not_told(services: Services) -> None:

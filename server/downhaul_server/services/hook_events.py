@@ -20,6 +20,8 @@ MOST_LINES = 8
 MOST_NAMES = 5
 AT_ONCE = 20
 REVIEW = "review"
+TOLD = frozenset({"flag", "segment", "service", "environment", "key", "person", "hook", REVIEW})
+"""Kinds of documents of which it is known that no difference tells a secret; of others, only that they changed."""
 TEST = "webhook.test"
 
 Body = Mapping[str, Any]
@@ -133,7 +135,8 @@ def _watcher(hook: Body) -> Actor:
 def _document(change: Change, differences: list[Difference]) -> dict[str, Any]:
     kind, service, key = parts(change.address)
     name = f"{service}/{key}" if service else _name(kind, change.after or change.before or {}) or key
-    return {"kind": kind, "service": service, "key": key, "name": name, "changes": differences}
+    told = differences if kind in TOLD else []
+    return {"kind": kind, "service": service, "key": key, "name": name, "changes": told}
 
 
 def _name(kind: str, body: Body) -> str | None:
@@ -255,10 +258,10 @@ _VERBS = {
     "reject": "rejected",
     "withdraw": "withdrew",
     "apply": "applied",
-    "open": "asks for approval of",
-    "rebase": "asks again for approval of",
-    "password": "changed the password of",
-    "sessions": "ended the sessions of",
+    "review.open": "asks for approval of",
+    "review.rebase": "asks again for approval of",
+    "person.password": "changed the password of",
+    "person.sessions": "ended the sessions of",
 }
 _NOUNS = {
     "hook": "webhook",
