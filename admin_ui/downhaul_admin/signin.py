@@ -182,12 +182,17 @@ def _by_password(services: Services) -> Response:
 @contextmanager
 def counted(login: str = "") -> Iterator[None]:
     """Around what somebody may be guessing. Raises TooMany."""
-    rates.current().check(rates.LOG_INS, gate.address(), login)
+    counted_as = (rates.LOG_INS, gate.address(), login)
+    rates.current().begin(*counted_as)
     try:
         yield
     except Unauthenticated:
-        rates.current().failed(rates.LOG_INS, gate.address(), login)
         raise
+    except ServiceError:  # it was no guess: the store is away, the new password is not good
+        rates.current().succeeded(*counted_as)
+        raise
+    else:
+        rates.current().succeeded(*counted_as)
 
 
 def _choose(services: Services) -> Response:

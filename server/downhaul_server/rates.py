@@ -9,11 +9,12 @@ from __future__ import annotations
 import math
 import time
 from ipaddress import IPv6Address, ip_address
-from typing import Any, Final, cast
+from typing import Final, cast
 
 from flask import Flask, current_app
 from flask_limiter import Limiter
 from limits import RateLimitItem, parse
+from limits.storage import MemoryStorage
 
 from downhaul_server.services.errors import TooMany
 
@@ -49,9 +50,19 @@ class Rates:
 
     def failed(self, names: tuple[str, ...], address: str | None, login: str = "") -> None:
         """Count one."""
-        if len(cast(Any, self._limiter.storage).storage) < MOST:
+        if len(cast(MemoryStorage, self._limiter.storage).storage) < MOST:
             for item, who in _counted(names, address, login):
                 self._limiter.limiter.hit(item, *who)
+
+    def begin(self, names: tuple[str, ...], address: str | None, login: str = "") -> None:
+        """Count a failure before it is one: of many guesses at the same time, none gets through. Raises TooMany."""
+        self.check(names, address, login)
+        self.failed(names, address, login)
+
+    def succeeded(self, names: tuple[str, ...], address: str | None, login: str = "") -> None:
+        """It was none."""
+        for item, who in _counted(names, address, login):
+            cast(MemoryStorage, self._limiter.storage).decr(item.key_for(*who))
 
 
 def current() -> Rates:
