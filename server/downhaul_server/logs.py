@@ -53,7 +53,6 @@ class _Formatter(ProcessorFormatter):
 
     def format(self, record: logging.LogRecord) -> str:
         line = hide(super().format(record))
-        line = HOOK_SECRET.sub(f"whsec_{HIDDEN}", line)
         return line.replace(self._secret, HIDDEN) if self._secret else line
 
 
