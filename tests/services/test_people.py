@@ -13,6 +13,7 @@ from downhaul_server.services.container import Services
 from downhaul_server.services.errors import (
     AlreadyExists,
     Forbidden,
+    InUse,
     Invalid,
     NotFound,
     Unauthenticated,
@@ -330,3 +331,13 @@ def test_what_is_said_to_be_a_login_in_our_logs_is_one(house: Services) -> None:
     ada(house)
     assert house.logins.known(" ADA ") == "ada"
     assert house.logins.known("my password, typed in the wrong field") is None
+
+
+def test_an_environment_that_somebody_was_granted_stays(house: Services) -> None:
+    """Else whoever makes one of that name later would give it to them without knowing."""
+    house.catalog.create_environment(ADMIN, {"key": "eu"})
+    made = house.people.create(ADMIN, {"login": "ada", "grants": [{"role": "viewer", "environments": ["eu"]}]})
+    with pytest.raises(InUse, match="person ada"):
+        house.catalog.delete_environment(ADMIN, "eu")
+    house.people.delete(ADMIN, made["id"])
+    house.catalog.delete_environment(ADMIN, "eu")

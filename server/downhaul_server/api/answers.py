@@ -58,7 +58,7 @@ def not_modified(etag: str) -> Response:
 
 def _validators(etag: str) -> dict[str, str]:
     # What a token may see of a document depends on its scope.
-    return {"ETag": etag, "Cache-Control": PRIVATE, "Vary": "Authorization"}
+    return {"ETag": etag, "Cache-Control": PRIVATE, "Vary": "Authorization, Cookie"}
 
 
 def no_content() -> Response:

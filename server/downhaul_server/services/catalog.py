@@ -143,7 +143,7 @@ class Catalog:
         reason: str | None = None,
         operation: str | None = None,
     ) -> None:
-        """With every flag's state in it. Raises NotFound, VersionMismatch, InUse (keys name it, or it is the default
+        """With every flag's state in it. Raises NotFound, VersionMismatch, InUse (keys or people name it, or it is the default
         environment), Forbidden."""
         plan = self.plan_delete_environment(actor, environment, if_match=if_match, reason=reason)
         request = ("environment.delete", environment, if_match, reason)
@@ -167,11 +167,17 @@ class Catalog:
 
     def _users_of_environment(self, view: View, environment: str) -> list[str]:
         default = ["the server, as its default environment"] if environment == self._default_environment else []
-        return default + [
+        keys = [
             f"key {key.key}"
             for key in view.of_kind("key/")
             if environment in (key.body.get("environment"), *key.body.get("environments", ()))
         ]
+        people = [
+            f"person {person.body['login']}"
+            for person in view.of_kind("person/")
+            if any(environment in granted["environments"] for granted in person.body["grants"])
+        ]
+        return default + keys + people
 
     def _list(
         self,
