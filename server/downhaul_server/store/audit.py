@@ -9,6 +9,7 @@ import redis
 
 from downhaul_server.store import queries
 from downhaul_server.store.entries import RawEntry
+from downhaul_server.store.keys import log_id
 from downhaul_server.store.refusals import RefusalLog
 from downhaul_server.store.view import Freshness, View
 
@@ -27,8 +28,15 @@ def verify(client: redis.Redis, served: View, refusals: RefusalLog) -> list[str]
     for raw in queries.oldest_first(client, stored.revision):
         walk.visit(raw)
     walk.finish(stored)
+    walk.faults += _beyond(client)
     head = dict([refusals.head] if refusals.head else [])
     return walk.faults + refusals.verify({**head, **walk.anchors})
+
+
+def _beyond(client: redis.Redis) -> list[str]:
+    """What lies in the log after the store's last revision; both are looked at in one moment."""
+    revision, newest = queries.read_end(client)
+    return [] if newest is None or newest == log_id(revision) else [f"{newest}: the store knows of no such entry"]
 
 
 class _Walk:
@@ -46,6 +54,9 @@ class _Walk:
 
     def visit(self, raw: RawEntry) -> None:
         self._skip_to(raw.revision)
+        if raw.revision < self._next:
+            self.faults.append(f"revision {raw.revision}: there is a second entry of this revision")
+            return
         if fault := raw.fault(self._chain):
             self.faults.append(fault)
         if raw.revision == self._served.revision and raw.chain != self._served.chain:

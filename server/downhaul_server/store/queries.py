@@ -82,6 +82,17 @@ def read_origin(client: redis.Redis) -> tuple[int, str]:
     return int(origin), chain
 
 
+def read_end(client: redis.Redis) -> tuple[int, str | None]:
+    """The store's revision, and the id of the log's newest entry (None: it has none)."""
+    transaction = client.pipeline(transaction=True)
+    transaction.hget(META, "revision")
+    transaction.xrevrange(LOG, count=1)
+    revision, entries = transaction.execute()
+    if revision is None or not revision.isdigit():
+        raise StoreDiverged(f"Redis holds a store whose {META} does not say where it is")
+    return int(revision), entries[0][0].decode() if entries else None
+
+
 def follow(client: redis.Redis, after: int, block_s: float) -> list[RawEntry]:
     """Entries after a revision; waits for one up to `block_s`, then gives none."""
     streams: Any = client.xread({LOG: log_id(after)}, count=PAGE, block=max(1, int(block_s * 1000)))
