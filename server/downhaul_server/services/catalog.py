@@ -143,8 +143,8 @@ class Catalog:
         reason: str | None = None,
         operation: str | None = None,
     ) -> None:
-        """With every flag's state in it. Raises NotFound, VersionMismatch, InUse (keys or people name it, or it is the default
-        environment), Forbidden."""
+        """With every flag's state in it. Raises NotFound, VersionMismatch, InUse (keys or people name it, or it is the
+        default environment), Forbidden."""
         plan = self.plan_delete_environment(actor, environment, if_match=if_match, reason=reason)
         request = ("environment.delete", environment, if_match, reason)
         self._committer.run(actor, plan, request=request, operation=operation)
