@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import redis
 
+from downhaul_server.store import scripts
 from downhaul_server.store.documents import decode_object, undisturbed
 from downhaul_server.store.entries import RawEntry
 from downhaul_server.store.errors import StoreDiverged
@@ -112,6 +113,18 @@ def newest_first(client: redis.Redis, before: int | None, page: int = PAGE) -> I
 def page_before(client: redis.Redis, before: int | None, count: int) -> list[RawEntry]:
     """The newest under revision `before`, newest first."""
     return _raw(client.xrevrange(LOG, "+" if before is None else log_id(before - 1), "-", count=count))
+
+
+def look(
+    client: redis.Redis, before: int | None, texts: Sequence[Sequence[bytes]], oldest_ms: int, count: int
+) -> tuple[list[RawEntry], int]:
+    """Those of a page of `count` that look.lua finds, newest first, and the revision under which to go on (1: none)."""
+    begin = "+" if before is None else log_id(before - 1)
+    lists: list[Any] = [part for each in texts for part in (len(each), *each)]
+    script = client.register_script(scripts.source("look"))
+    last, *found = script(keys=[LOG], args=[begin, count, oldest_ms, *lists])
+    entries = [(entry_id, dict(zip(fields[::2], fields[1::2], strict=True))) for entry_id, fields in found]
+    return _raw(entries), int(last.partition(b"-")[0]) if last else 1
 
 
 def revision_at(client: redis.Redis, at_ms: int, newest: int) -> int:

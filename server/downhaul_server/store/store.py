@@ -41,6 +41,8 @@ OTHER_WORKERS_TIMEOUT_S = 0.25
 CATCH_UP_TIMEOUT_S = 0.25
 REWIND_PAGE = 50
 """Most clients that come back are a few revisions behind."""
+LOOK_PAGE = 300
+"""Redis looks through so many at a time: 3 ms or so, for which a commit may have to wait."""
 EXPORT_PAGE = 50
 """An entry may hold a megabyte, and what is exported is not to be all in memory."""
 CLOCK_MARGIN_MS = 60_000
@@ -173,18 +175,16 @@ class Store:
         self, before: int | None, texts: Sequence[Sequence[bytes]], *, since: str | None = None, limit: int = 100
     ) -> tuple[list[Entry], int]:
         """Entries newest first, under revision `before`, whose text has one of each of `texts` in it, none older than
-        `since` (RFC 3339): those of the next page that holds any, and the revision under which to go on (1: that was
-        all). Entries without them are not even decoded. Raises StoreUnavailable, StoreDiverged.
+        `since` (RFC 3339): those of the next page, and the revision under which to go on (1: that was
+        all). Entries without them never leave Redis. Raises StoreUnavailable, StoreDiverged.
         """
         self._refuse_when_diverged()
-        oldest = in_ms(since) if since else 0
+        count = LOOK_PAGE if texts else limit
         try:
-            page = queries.page_before(self._connections.reads, before, queries.PAGE if texts else limit)
+            page, last = queries.look(self._connections.reads, before, texts, in_ms(since) if since else 0, count)
         except RedisError as error:
             raise _away(error) from error
-        recent = [raw for raw in page if raw.at_ms >= oldest]
-        found = [_readable(raw) for raw in recent if all(any(text in raw.body for text in each) for each in texts)]
-        return found, page[-1].revision if page and len(recent) == len(page) else 1
+        return [_readable(raw) for raw in page], last
 
     def raw_log(self, after: int) -> Iterator[RawEntry]:
         """Entries oldest first, as they lie in Redis, from over a revision to the newest of now; read a page at a time.
