@@ -2,25 +2,28 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+import time
+from collections.abc import Callable
 from datetime import datetime
 from typing import Any
 
 from downhaul_server.services.access import newest_view, store_errors
 from downhaul_server.services.actors import ALL, Action, Actor, authorize
 from downhaul_server.services.differences import Difference, whole
-from downhaul_server.services.documents import timestamp
 from downhaul_server.services.errors import Invalid, NotFound
 from downhaul_server.services.flag_forms import comparable
 from downhaul_server.services.grants import beyond
 from downhaul_server.services.hook_documents import in_reach, shown
 from downhaul_server.services.keys import excess
-from downhaul_server.services.names import address, parts, resolve
+from downhaul_server.services.log_filters import LogFilter
+from downhaul_server.services.names import address, parts
 from downhaul_server.services.pages import LIMIT, Page, decode_cursor, encode_cursor
+from downhaul_server.services.refused_log import REFUSED, refused_page
 from downhaul_server.store import Change, Entry, Store
 
 READ_AT_ONCE = 200
+LOOK_S = 3.0
+"""How long one request looks for entries that are wanted."""
 HIDDEN = frozenset({"created_at", "updated_at", "hash"})
 """Never in a difference: times are the entry's own, and the hash of a token is nobody's business."""
 
@@ -45,7 +48,7 @@ class History:
             changes = [found for change in entry.changes if change.address == where for found in visible(actor, change)]
             return _head(entry) | {"environment": _environment(changes), "changes": changes} if changes else None
 
-        page = self._page(item, limit, cursor)
+        page = self._page(item, limit, cursor, LogFilter(flag=where))
         if not page.items and cursor is None and newest_view(self._store).get(where) is None:
             raise NotFound("flag", service, flag)
         return page
@@ -69,96 +72,52 @@ class History:
         `kind` is service, environment, flag, segment or key; `service` is None except for flags. `by` is the actor's
         name; `flag` needs `service`, or is `service/flag`; `action` is a whole one (`flag.kill`) or its noun (`flag`).
         `environment` and `service` select what was done to them and what changes their evaluations; `since` is
-        included, `until` is not. Shows only what the actor's scope covers. Raises Invalid, Forbidden, Unavailable.
+        included, `until` is not. Shows only what the actor's scope covers. Those who may audit all of it are told more
+        of the actor in `by` (`{name, kind, role, token, address}`), and may ask for the action `refused` (see
+        `refused_log.py`). A page may have less than `limit`, even nothing, and a `next` all the same: then it took too
+        long to find more. Raises Invalid, Forbidden, Unavailable.
         """
-        named = _flag_address(service, flag)
-        wanted = _Filter(
-            service=service,
-            flag=named,
-            environment=environment,
-            by=by,
-            action=action,
-            until=timestamp(until) if until else None,
+        wanted = LogFilter.of(
+            service=service, flag=flag, environment=environment, by=by, action=action, since=since, until=until
         )
-        for place in (service, parts(named)[1] if named else None):
+        if action == REFUSED:
+            return refused_page(self._store, actor, wanted, limit, cursor)
+        for place in wanted.services:
             authorize(actor, Action.READ, place, environment)
+        audits = actor.reaches(ALL, ALL, Action.AUDIT)
 
         def item(entry: Entry) -> dict[str, Any] | None:
             documents = _documents(actor, entry) if wanted.matches(entry) else []
-            return _head(entry) | {"documents": documents} if documents else None
+            by = {"by": dict(entry.actor)} if audits else {}
+            return _head(entry) | by | {"documents": documents} if documents else None
 
-        return self._page(item, limit, cursor, since=timestamp(since) if since else None)
+        return self._page(item, limit, cursor, wanted)
 
     def _page(
         self,
         item: Callable[[Entry], dict[str, Any] | None],
         limit: int,
         cursor: str | None,
-        since: str | None = None,
+        wanted: LogFilter,
     ) -> Page:
-        """The first `limit` entries that `item` makes something of."""
+        """The first `limit` entries that `item` makes something of; those that were found in the time there is."""
         found: list[dict[str, Any]] = []
-        for entry in self._entries(_revision(cursor), since):
-            shown = item(entry)
-            if shown is not None and len(found) == limit:
-                return Page(found, encode_cursor(str(found[-1]["revision"])))
-            if shown is not None:
-                found.append(shown)
-        return Page(found)
-
-    def _entries(self, before: int | None, since: str | None) -> Iterator[Entry]:
+        before, deadline = _revision(cursor), time.monotonic() + LOOK_S
+        if before is None and wanted.until is not None:
+            with store_errors():
+                before = self._store.revision_at(wanted.until)
         while before is None or before > 1:
             with store_errors():
-                entries = self._store.log(before=before, limit=READ_AT_ONCE)
+                entries, before = self._store.look(before, wanted.texts, since=wanted.since, limit=READ_AT_ONCE)
             for entry in entries:
-                if since is not None and entry.at < since:
-                    return
-                yield entry
-            if len(entries) < READ_AT_ONCE:
-                return
-            before = entries[-1].revision
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _Filter:
-    service: str | None
-    flag: str | None
-    environment: str | None
-    by: str | None
-    action: str | None
-    until: str | None
-
-    def matches(self, entry: Entry) -> bool:
-        return (
-            (self.by is None or entry.actor["name"] == self.by)
-            and (self.action is None or self.action in (entry.action, entry.action.partition(".")[0]))
-            and (self.until is None or entry.at < self.until)
-            and (self.flag is None or any(change.address == self.flag for change in entry.changes))
-            and (self.service is None or _concerns_service(entry, self.service))
-            and (self.environment is None or _concerns_environment(entry, self.environment))
-        )
-
-
-def _concerns_service(entry: Entry, service: str) -> bool:
-    return any(service == touched for touched, _ in entry.touches) or any(
-        parts(change.address)[1] == service or change.address == address("service", service) for change in entry.changes
-    )
-
-
-def _concerns_environment(entry: Entry, environment: str) -> bool:
-    """Whether anything evaluates differently there, or it is named (by its own document, or by a key)."""
-    if any(touched in (ALL, environment) for _, touched in entry.touches):
-        return True
-    return any(
-        change.address == address("environment", environment)
-        or environment in (body.get("environment"), *_scope_of(change.address, body))
-        for change in entry.changes
-        for body in (change.after or change.before or {},)
-    )
-
-
-def _scope_of(where: str, body: Any) -> tuple[str, ...]:
-    return tuple(body.get("environments", ())) if where.startswith("key/") else ()
+                if (shown := item(entry)) is None:
+                    continue
+                if len(found) == limit:
+                    return Page(found, encode_cursor(str(found[-1]["revision"])))
+                found.append(shown)
+            if before > 1 and time.monotonic() > deadline:
+                return Page(found, encode_cursor(str(before)))
+        return Page(found)
 
 
 def visible(actor: Actor, change: Change) -> list[Difference]:
@@ -231,14 +190,6 @@ def _environment(changes: list[Difference]) -> str | None:
     found = {tuple(change["path"].split("/")[1:3]) for change in changes}
     (place,) = found if len(found) == 1 else ((),)
     return place[1] if len(place) == 2 and place[0] == "environments" else None
-
-
-def _flag_address(service: str | None, flag: str | None) -> str | None:
-    if flag is None:
-        return None
-    if service is None and "/" not in flag:
-        raise Invalid.at("flag", message="expected service/flag, or a service beside it")
-    return address("flag", *resolve(flag, service or ""))
 
 
 def _revision(cursor: str | None) -> int | None:
