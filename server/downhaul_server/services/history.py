@@ -21,6 +21,8 @@ from downhaul_server.services.pages import LIMIT, Page, decode_cursor, encode_cu
 from downhaul_server.services.refused_log import REFUSED, refused_page
 from downhaul_server.store import Change, Entry, Store
 
+OPEN_KINDS = frozenset({"service", "environment", "segment"})
+"""Beside flags. Every other kind of document has a rule of its own here, or is for those who audit everything."""
 READ_AT_ONCE = 200
 LOOK_S = 3.0
 """How long one request looks for entries that are wanted."""
@@ -131,6 +133,8 @@ def visible(actor: Actor, change: Change) -> list[Difference]:
         return []
     if kind == "hook":
         return _hook_differences(actor, change)
+    if kind not in OPEN_KINDS and not actor.reaches(ALL, ALL, Action.AUDIT):
+        return []
     seen = actor.reaches(key if kind == "service" else None, key if kind == "environment" else None)
     return whole(_public(change.before), _public(change.after)) if seen else []
 
