@@ -222,3 +222,43 @@ def test_a_log_that_somebody_has_tampered_with(sh: Shell, redis: FakeRedis) -> N
     assert found.code == 1 and found.out == "- revision 3: missing from the log\n"
     assert "the log is not what was written: 1 fault" in found.err
     assert sh("audit", "verify", "--json").json["faults"] == ["revision 3: missing from the log"]
+
+
+def test_the_log_is_taken_away_and_verified(sh: Shell, tmp_path: Path) -> None:
+    file = tmp_path / "log.jsonl"
+    assert sh("audit", "export", "--output", str(file)).code == 0
+    assert sh("audit", "export").out == file.read_text("utf-8")
+    whole = sh("audit", "verify", "--file", str(file))
+    assert whole.code == 0 and whole.out == "The export is whole: 4 entries.\n"
+    file.write_text(file.read_text("utf-8").replace("new-checkout", "new-cheating", 1), "utf-8")
+    found = sh("audit", "verify", "--file", str(file))
+    assert found.code == 1 and "- revision 3: the body does not have the digest" in found.out
+    assert "the export is not what was written" in found.err
+    assert sh("audit", "verify", "--file", str(file), "--json").json["whole"] is False
+
+
+def test_an_export_of_some_entries(sh: Shell, tmp_path: Path) -> None:
+    sh("kill", "checkout/new-checkout", "--reason", "test")
+    exported = sh("audit", "export", "--action", "flag.kill", "--flag", "checkout/new-checkout")
+    head, entry, end = (json.loads(line) for line in exported.out.splitlines())
+    assert head["filtered"] and entry["body"]["reason"] == "test" and end == {"end": True, "entries": 1}
+
+
+def test_exports_that_fail_leave_no_file(sh: Shell, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert "cannot be written" in sh("audit", "export", "-o", str(tmp_path / "no" / "log.jsonl")).err
+    (tmp_path / "notes").write_text("hello\n")
+    assert "is not an export of the log" in sh("audit", "verify", "--file", str(tmp_path / "notes")).err
+    monkeypatch.setenv("DOWNHAUL_TOKEN", "wrong")
+    refused = sh("audit", "export", "-o", str(tmp_path / "log.jsonl"))
+    assert refused.code == 6 and not (tmp_path / "log.jsonl").exists()
+
+
+def test_who_was_refused(sh: Shell, server: Client, monkeypatch: pytest.MonkeyPatch) -> None:
+    made = sh("keys", "create", "api", "watcher", "--role", "viewer", "--json").json
+    monkeypatch.setenv("DOWNHAUL_TOKEN", made["token"])
+    assert sh("kill", "checkout/new-checkout").code == 6
+    monkeypatch.setenv("DOWNHAUL_TOKEN", ADMIN)
+    server.services.audit._refusals.flush()
+    shown = sh("log", "--action", "refused")
+    assert shown.code == 0 and "watcher" in shown.out and "POST /api/v1/services/checkout/flags" in shown.out
+    assert sh("log", "--action", "refused", "--follow").code == 2

@@ -9,6 +9,9 @@ from downhaul_server.api.schemas.fields import Json, Key, Strict, Text, Time, en
 from downhaul_server.services import names
 
 
+KINDS = ["service", "environment", "flag", "segment", "key", "person", "link", "hook", "review"]
+
+
 class DifferenceSchema(Open):
     """One difference; `path` is a JSON pointer into the document."""
 
