@@ -6,12 +6,20 @@ from typing import Any
 
 from downhaul_server.services.actors import Actor
 from downhaul_server.services.container import Services
-from downhaul_server.services.errors import Invalid, Overloaded, ServiceError, TooMany, Unauthenticated, Unavailable
+from downhaul_server.services.errors import (
+    Forbidden,
+    Invalid,
+    Overloaded,
+    ServiceError,
+    TooMany,
+    Unauthenticated,
+    Unavailable,
+)
 from downhaul_server.services.sessions import holder_of
 from downhaul_server.settings import Settings
 from flask import Blueprint, Response, request
 
-from downhaul_admin import gate, signin
+from downhaul_admin import agents, gate, signin
 from downhaul_admin.pages import page, see_other
 from downhaul_admin.signin import sentence
 
@@ -21,6 +29,7 @@ PLACE = "/account"
 
 def add(pages: Blueprint, services: Services, settings: Settings) -> None:
     """The page, and its forms."""
+    pages.add_app_template_filter(agents.name, "browser")
 
     @pages.get(PLACE)
     @gate.person
@@ -30,6 +39,8 @@ def add(pages: Blueprint, services: Services, settings: Settings) -> None:
     @pages.post(f"{PLACE}/password")
     @gate.person
     def change_password(actor: Actor) -> Response:
+        if actor.kind != "person":
+            raise Forbidden("only people have a password here")
         new = request.form.get("new", "")
         if new != request.form.get("again", ""):
             return _page(services, actor, status=422, errors={"again": signin.DIFFERENT})

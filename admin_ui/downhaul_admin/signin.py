@@ -212,6 +212,7 @@ def _choose(services: Services) -> Response:
 def _to_provider(services: Services, settings: Settings) -> Response:
     if services.openid is None:
         raise Unauthenticated("there is no provider of identities here")
+    rates.current().begin(rates.DEPARTURES, gate.address())
     place = settings.public_url or request.host_url.rstrip("/")
     begun = services.openid.begin(f"{place}/login/callback", _wanted())
     answer = cast(Response, redirect(begun.url, 303))

@@ -24,10 +24,13 @@ MOST = 20_000
 
 TOKENS: Final = ("token",)
 """A request with a token that is not known: by address."""
+DEPARTURES: Final = ("departure",)
+"""Somebody goes to the provider of identities, which Redis remembers on its disk: by address."""
 LOG_INS: Final = ("log-in", "login", "login-there")
 """A log-in that failed: by address, by login, by both."""
 LIMITS: Final = {
     "token": parse("60 per minute"),
+    "departure": parse("30 per minute"),
     "log-in": parse("20 per 5 minutes"),
     "login": parse("300 per hour"),  # more than one address can use up: nobody alone can lock out somebody else
     "login-there": parse("10 per 5 minutes"),
@@ -72,8 +75,14 @@ def current() -> Rates:
 
 def _counted(names: tuple[str, ...], address: str | None, login: str) -> list[tuple[RateLimitItem, tuple[str, ...]]]:
     place, person = _place(address), login.strip().lower()[:100]
-    who = {"token": (place,), "log-in": (place,), "login": (person,), "login-there": (place, person)}
-    return [(LIMITS[name], (name, *who[name])) for name in names if login or name in ("token", "log-in")]
+    who = {
+        "token": (place,),
+        "departure": (place,),
+        "log-in": (place,),
+        "login": (person,),
+        "login-there": (place, person),
+    }
+    return [(LIMITS[name], (name, *who[name])) for name in names if login or name in ("token", "departure", "log-in")]
 
 
 def _place(address: str | None) -> str:

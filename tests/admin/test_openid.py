@@ -283,6 +283,11 @@ def test_the_secret_is_in_no_text(visitor: Browserless) -> None:
     assert known is not None and CLIENT_SECRET not in repr(known.provider)
 
 
+def test_nobody_fills_redis_with_log_ins_that_lead_nowhere(visitor: Browserless, provider: OpenIdProvider) -> None:
+    statuses = [visitor.get("/login/provider").status_code for _ in range(31)]
+    assert statuses == [303] * 30 + [429]
+
+
 def test_without_a_provider_there_is_no_button(tmp_path: Path) -> None:
     with open_pages(FakeRedis(), tmp_path / "data") as alone:
         assert "Log in with single" not in alone.get("/login").text

@@ -200,6 +200,7 @@ def test_nobody_locks_themselves_out(house: Services) -> None:
     [
         ({"login": "no blanks"}, ("login",)),
         ({"login": ""}, ("login",)),
+        ({"login": "Admin"}, ("login",)),
         ({}, ("login",)),
         ({"login": "eve", "hash": "x"}, ("hash",)),
         ({"login": "eve", "grants": [{"role": "killer"}]}, ("grants", 0, "role")),
@@ -292,6 +293,7 @@ def test_a_provider_cannot_take_over_a_local_person_by_name_or_address(house: Se
     made = ada(house, email="ada@example.com")
     person = house.logins.arrive(arrival(login="ada"))
     assert person.token_id != made["id"] and person.name == "ada-2"
+    assert house.logins.arrive(arrival(subject="1", login="admin")).name == "admin-2"
     stranger = house.logins.arrive(arrival(subject="4711", login="ada"))
     assert stranger.token_id not in (made["id"], person.token_id)
     with pytest.raises(Unauthenticated):

@@ -16,6 +16,8 @@ from downhaul_server.store import Document, View
 PERSON = "person"
 LOGIN = r"[a-z0-9][a-z0-9._@+-]{0,99}"
 NAME_MAX = 200
+RESERVED = frozenset({"admin", "provider", "system"})
+"""Nobody is to look like one of those in the log."""
 CHANGEABLE = frozenset({"name", "email", "grants", "disabled"})
 READ_ONLY_TOO = frozenset({"issuer", "subject", "password_set_at", "must_change", "created_by"})
 """Parts of an answer: a document may be sent back as it came."""
@@ -30,6 +32,8 @@ def complete(document: Body) -> dict[str, Any]:
     login = document.get("login")
     if not isinstance(login, str) or re.fullmatch(LOGIN, login.lower()) is None:
         raise Invalid.at("login", message=f"expected a login that matches {LOGIN}")
+    if login.lower() in RESERVED:
+        raise Invalid.at("login", message="this one is reserved: the log knows somebody else by it")
     said = checked({"name": document.get("name") or login, "email": document.get("email") or ""})
     grants = grants_checked(document.get("grants") or [])
     more = {"disabled": False, "generation": 1, "must_change": True, "password_set_at": now()}
@@ -94,7 +98,7 @@ def free_login(view: View, identity: Body) -> str:
     """What the provider calls them; with a number when somebody else has that name here."""
     wanted = re.sub(r"[^a-z0-9._@+-]", "-", identity["login"].lower()).lstrip("._@+-")[:90] or "person"
     names = (wanted, *(f"{wanted}-{number}" for number in range(2, 100)), f"{wanted}-{secrets.token_hex(4)}")
-    return next(name for name in names if by_login(view, name) is None)
+    return next(name for name in names if name not in RESERVED and by_login(view, name) is None)
 
 
 def shown(body: Body, version: int) -> dict[str, Any]:
