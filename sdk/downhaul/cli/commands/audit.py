@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator
-from typing import TextIO
 
 import click
 
@@ -25,11 +24,9 @@ def audit() -> None:
 
 
 @audit.command()
-@click.option(
-    "--file", "exported", type=click.File("r", encoding="utf-8"), help="Verify this export instead (- reads it here)."
-)
+@click.option("--file", "exported", type=click.Path(), help="Verify this export instead (- reads it from stdin).")
 @common
-def verify(session: Session, exported: TextIO | None) -> None:
+def verify(session: Session, exported: str | None) -> None:
     """Walk the hash chain of the log, and compare what is stored with what it last wrote.
 
     The exit code is 1 when anything was altered, removed, put in another order, or written past the log. With --file
@@ -88,11 +85,14 @@ def _whole(lines: Iterator[str]) -> Iterator[str]:
         raise CliError("the export was broken off", hint="try again")
 
 
-def _verify_file(session: Session, exported: TextIO) -> None:
+def _verify_file(session: Session, exported: str) -> None:
     try:
-        verdict = exported_log.verify(exported)
+        with click.open_file(exported, encoding="utf-8") as lines:
+            verdict = exported_log.verify(lines)
+    except OSError as error:
+        raise CliError(f"{exported} cannot be read: {error.strerror or error}") from None
     except ValueError as error:
-        raise CliError(f"{exported.name} is not an export of the log: {error}") from None
+        raise CliError(f"{exported} is not an export of the log: {error}") from None
     hidden = f" Of {_entries(verdict.hidden)} a secret is hidden, so the digest was not checked."
     if not verdict.faults:
         session.answer(
