@@ -15,7 +15,7 @@ from downhaul_server.services.errors import (
     Unauthenticated,
     Unavailable,
 )
-from downhaul_server.services.sessions import holder_of
+from downhaul_server.services.session_holders import holder_of
 from downhaul_server.settings import Settings
 from flask import Blueprint, Response, request
 

@@ -14,7 +14,7 @@ from downhaul_server.app import create_app
 from downhaul_server.services.actors import ALL, Actor
 from downhaul_server.services.container import Services
 from downhaul_server.services.passwords import Passwords
-from downhaul_server.services.sessions import person_actor
+from downhaul_server.services.session_holders import person_actor
 from downhaul_server.settings import Settings
 from downhaul_server.store import Store
 from flask import Flask

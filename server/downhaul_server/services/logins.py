@@ -16,7 +16,8 @@ from downhaul_server.services.grants import grants_checked
 from downhaul_server.services.names import address
 from downhaul_server.services.passwords import Passwords
 from downhaul_server.services.people_forms import NAME_MAX, PERSON, by_identity, by_login, free_login
-from downhaul_server.services.sessions import Sessions, person_actor
+from downhaul_server.services.session_holders import person_actor
+from downhaul_server.services.sessions import Sessions
 from downhaul_server.store import Document, View
 
 FIRST_LASTS = timedelta(days=7)

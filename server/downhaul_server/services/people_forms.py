@@ -16,7 +16,7 @@ from downhaul_server.store import Document, View
 PERSON = "person"
 LOGIN = r"[a-z0-9][a-z0-9._@+-]{0,99}"
 NAME_MAX = 200
-RESERVED = frozenset({"admin", "provider", "system"})
+RESERVED = frozenset({"admin", "provider", "system", "downhaul-server"})
 """Nobody is to look like one of those in the log."""
 CHANGEABLE = frozenset({"name", "email", "grants", "disabled"})
 READ_ONLY_TOO = frozenset({"issuer", "subject", "password_set_at", "must_change", "created_by"})

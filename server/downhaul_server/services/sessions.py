@@ -19,10 +19,19 @@ from typing import Any
 
 from downhaul_server.services import tokens
 from downhaul_server.services.access import newest_view, store_errors
-from downhaul_server.services.actors import Action, Actor, Grant
-from downhaul_server.services.documents import now, timestamp
+from downhaul_server.services.actors import Action, Actor
+from downhaul_server.services.documents import timestamp
 from downhaul_server.services.errors import Forbidden, NotFound, Unauthenticated, Unavailable
 from downhaul_server.services.names import address as place_of
+from downhaul_server.services.session_holders import (
+    identity,
+    key_actor,
+    mark_of,
+    mark_of_secret,
+    person_actor,
+    place,
+    same_holder,
+)
 from downhaul_server.signing_in import SigningIn
 from downhaul_server.store import Store
 
@@ -81,7 +90,7 @@ class Sessions:
             raise Forbidden(f"{actor.name} may see nothing here: the token is for killing alone")
         session_id = secrets.token_urlsafe(32)
         moment = self._wall()
-        record = _holder(actor) | {
+        record = identity(actor) | {
             "mark": self._mark(actor),
             "name": actor.name,
             "at": moment,
@@ -126,7 +135,7 @@ class Sessions:
         found = [
             (record["at"], self._public(digest, record) | {"current": digest == own})
             for digest, record in self._all().items()
-            if _same_holder(record, holder, key) and not self._expired(record) and self._actor(record)
+            if same_holder(record, holder, key) and not self._expired(record) and self._actor(record)
         ]
         return [shown for _, shown in sorted(found, key=lambda pair: -pair[0])]
 
@@ -135,7 +144,7 @@ class Sessions:
         found = [
             digest
             for digest, record in self._all().items()
-            if digest.startswith(public_id) and len(public_id) == ID_LENGTH and _same_holder(record, holder, key)
+            if digest.startswith(public_id) and len(public_id) == ID_LENGTH and same_holder(record, holder, key)
         ]
         if not found:
             raise NotFound("session", public_id)
@@ -144,7 +153,7 @@ class Sessions:
     def revoke_others(self, holder: str, key: str | None, current: str) -> int:
         """End all of somebody's sessions but the one with this id; how many. Raises Unavailable."""
         kept = _digest(current)
-        found = [digest for digest, record in self._all().items() if _same_holder(record, holder, key)]
+        found = [digest for digest, record in self._all().items() if same_holder(record, holder, key)]
         ended = [digest for digest in found if digest != kept]
         self._end(ended)
         return len(ended)
@@ -152,7 +161,7 @@ class Sessions:
     def clear(self, holder: str, key: str) -> None:
         """Forget all of a person's sessions, which are not valid any more. Never raises: they expire anyway."""
         with suppress(Unavailable):
-            self._end([digest for digest, record in self._all().items() if _same_holder(record, holder, key)])
+            self._end([digest for digest, record in self._all().items() if same_holder(record, holder, key)])
 
     def learn(self, news: Body) -> None:
         """Another process tells which sessions began and ended."""
@@ -224,7 +233,7 @@ class Sessions:
         own = sorted(
             (record["at"], digest)
             for digest, record in records.items()
-            if _same_holder(record, newest["holder"], newest["id"]) and digest not in expired
+            if same_holder(record, newest["holder"], newest["id"]) and digest not in expired
         )
         return expired + [digest for _, digest in own[: max(0, len(own) - MOST_OF_ONE + 1)]]
 
@@ -252,66 +261,21 @@ class Sessions:
 
     def _mark(self, actor: Actor) -> str:
         if actor.kind == "admin":
-            return _mark_of_secret(self._admin_token or "")
-        document = newest_view(self._store).get(_place(actor))
+            return mark_of_secret(self._admin_token or "")
+        document = newest_view(self._store).get(place(actor))
         if document is None:
             raise Unauthenticated("who logs in is not known here any more")
-        return _mark_of(document.body)
+        return mark_of(document.body)
 
     def _actor(self, record: Record) -> Actor | None:
         """With the rights of now; None when its credential is not valid any more."""
         if record["holder"] == "admin":
-            known = self._admin_token is not None and record["mark"] == _mark_of_secret(self._admin_token)
+            known = self._admin_token is not None and record["mark"] == mark_of_secret(self._admin_token)
             return Actor.single("admin", "admin", "admin") if known else None
         document = newest_view(self._store).get(place_of(record["holder"], record["id"]))
-        if document is None or _mark_of(document.body) != record["mark"]:
+        if document is None or mark_of(document.body) != record["mark"]:
             return None
-        return person_actor(document.body) if record["holder"] == "person" else _key_actor(document.body)
-
-
-def person_actor(person: Body) -> Actor | None:
-    """Who a person is in the log, and what they may do; None when they are disabled."""
-    if person["disabled"]:
-        return None
-    return Actor(person["login"], "person", tuple(map(_grant, person["grants"])), token_id=person["id"])
-
-
-def holder_of(actor: Actor) -> str:
-    """`admin`, `key` or `person`: the kind of document that stands for an actor."""
-    return {"token": "key"}.get(actor.kind, actor.kind)
-
-
-def _key_actor(key: Body) -> Actor | None:
-    expires = key.get("expires")
-    if expires is not None and expires <= now():
-        return None
-    return Actor(key["name"], "token", (_grant(key),), token_id=key["id"], expires=expires)
-
-
-def _grant(granted: Body) -> Grant:
-    return Grant(granted["role"], frozenset(granted["services"]), frozenset(granted["environments"]))
-
-
-def _holder(actor: Actor) -> Record:
-    return {"holder": holder_of(actor), "id": actor.token_id}
-
-
-def _same_holder(record: Record, holder: str, key: str | None) -> bool:
-    return bool(record["holder"] == holder and record["id"] == key)
-
-
-def _place(actor: Actor) -> str:
-    return place_of(holder_of(actor), actor.token_id or "")
-
-
-def _mark_of(document: Body) -> str:
-    """Of a key its hash: a rotated one is another. Of a person how often all their sessions were ended."""
-    return str(document["generation"]) if "generation" in document else str(document["hash"])[:ID_LENGTH]
-
-
-def _mark_of_secret(secret: str) -> str:
-    """Enough to see that the administrator's token was changed, too little to guess it from."""
-    return hashlib.sha256(secret.encode("utf-8", "surrogatepass")).hexdigest()[:4]
+        return person_actor(document.body) if record["holder"] == "person" else key_actor(document.body)
 
 
 def _digest(session_id: str) -> str:
