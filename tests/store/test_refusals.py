@@ -8,9 +8,11 @@ from typing import Any
 import pytest
 from downhaul_server.store import Store
 from downhaul_server.store.keys import REFUSALS, REFUSALS_META
+from downhaul_server.store.recover import from_checkpoint
 from downhaul_server.store.refusals import A_MINUTE
 from support.redis import FakeRedis, RealRedis
 from support.store import change
+from support.waiting import wait_until
 
 
 def refuse(store: Store, *names: str, kind: str = "known", **options: Any) -> list[bool]:
@@ -128,3 +130,20 @@ def rewrite(client: Any, number: int, **fields: bytes) -> None:
     for entry_id, old in entries:
         new = {name.encode(): value for name, value in fields.items()} if entry_id == b"%d-0" % number else {}
         client.xadd(REFUSALS, old | new, id=entry_id)
+
+
+@pytest.mark.redis
+def test_a_log_that_was_lost_with_the_store_is_not_missed_for_ever(real: RealRedis, open_store: Any) -> None:
+    store = open_store(real)
+    refuse(store, *"abc")
+    store.commit(change())
+    store.close()
+    refused = open_store(real)
+    refuse(refused, "d")
+    served = refused.view
+    real.client().flushall()
+    wait_until(lambda: refused.health()["state"] == "diverged", "the loss is noticed")
+    from_checkpoint(real.connections(), served, actor="ada", reason="the disk broke")
+    wait_until(lambda: refused.health()["state"] == "following", "it goes on")
+    refused.commit(change())
+    assert refused.verify_log() == []

@@ -48,7 +48,7 @@ if surplus > 0 then
       if entry[2][i] == 'chain' then redis.call('HSET', META, 'origin_chain', entry[2][i + 1]) end
     end
     redis.call('HSET', META, 'origin', string.format('%.0f', origin + surplus))
-    redis.call('XTRIM', LOG, 'MINID', string.format('%.0f', origin + surplus) .. '-0')
+    redis.call('XTRIM', LOG, 'MAXLEN', keep)
   end
 end
 

@@ -30,6 +30,7 @@ from downhaul_server.store.outbox import Outbox
 from downhaul_server.store.refusals import RefusalLog
 from downhaul_server.store.rewind import rewind
 from downhaul_server.store.sessions import SessionLedger
+from downhaul_server.store.usage import UsageLedger
 from downhaul_server.store.view import Freshness, View
 from downhaul_server.store.writer import Writer, fingerprint_of, prepare
 
@@ -70,6 +71,7 @@ class Store:
             on_state=self._on_state,
         )
         self._follower.subscribe(lambda view, _: self._board.publish(view.revision))
+        self._follower.subscribe(self._note_epoch)
         self._keeper = Keeper(checkpoint, lambda: self._follower.latest)
         self._at_close: list[Callable[[], None]] = []
         self.clock = Clock(connections.reads)
@@ -81,8 +83,11 @@ class Store:
         self.refusals = RefusalLog(connections)
         """Refused attempts. Its methods raise RedisError: call them under `asking`."""
         self._anchored: tuple[int, str] | None = None
+        self._epoch: str | None = None
         self.outbox = Outbox(connections)
         """What webhooks need. Its methods raise RedisError: call them under `asking`."""
+        self.usage = UsageLedger(connections)
+        """When tokens were used last. Its methods raise RedisError: call them under `asking`."""
         self.sessions = SessionLedger(connections)
         """Who is logged in. Likewise."""
 
@@ -326,6 +331,11 @@ class Store:
     def _refuse_when_diverged(self) -> None:
         if self._follower.state == "diverged":
             raise StoreDiverged(f"{self._follower.reason}; it is left alone until an operator has decided")
+
+    def _note_epoch(self, view: View, _: object) -> None:
+        """What was refused in another life of the store may be lost with it: no log of changes vouches for that."""
+        if view.epoch != self._epoch:
+            self._epoch, self.refusals.head = view.epoch, None
 
     def _on_state(self, state: str) -> None:
         if state == "following":
