@@ -10,10 +10,12 @@ from unittest.mock import MagicMock
 
 import pytest
 import schemathesis
+from downhaul_server import rates
 from downhaul_server.app import create_app
 from downhaul_server.services import streams
 from downhaul_server.services.hook_sender import NotSent, Sender
 from downhaul_server.settings import Settings
+from limits import parse
 from schemathesis import Case, GenerationMode
 from support.api import Client, open_client, settle
 from support.redis import FakeRedis
@@ -43,6 +45,7 @@ def settled(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Client]:
         open_client(FakeRedis(), folder, log_level="critical", stream_age=0.0) as client,
     ):
         patch.setattr(streams, "TICK_S", 0.001)
+        patch.setitem(rates.LIMITS, "token", parse("1000000 per minute"))  # many of the requests come without one
         patch.setattr(Sender, "post", MagicMock(side_effect=NotSent("nothing leaves this machine")))
         settle(client)
         client.post("/api/v1/segments", {"key": "beta", "when": {"attribute": "plan", "op": "exists"}})
