@@ -26,8 +26,8 @@ OPEN_KINDS = frozenset({"service", "environment", "segment"})
 READ_AT_ONCE = 200
 LOOK_S = 3.0
 """How long one request looks for entries that are wanted."""
-HIDDEN = frozenset({"created_at", "updated_at", "hash"})
-"""Never in a difference: times are the entry's own, and the hash of a token is nobody's business."""
+HIDDEN = frozenset({"created_at", "updated_at", "hash", "previous_hash"})
+"""Never in a difference: times are the entry's own, and the hashes of tokens are nobody's business."""
 
 
 class History:
@@ -86,14 +86,23 @@ class History:
             return refused_page(self._store, actor, wanted, limit, cursor)
         for place in wanted.services:
             authorize(actor, Action.READ, place, environment)
-        audits = actor.reaches(ALL, ALL, Action.AUDIT)
 
         def item(entry: Entry) -> dict[str, Any] | None:
-            documents = _documents(actor, entry) if wanted.matches(entry) else []
-            by = {"by": dict(entry.actor)} if audits else {}
-            return _head(entry) | by | {"documents": documents} if documents else None
+            return _item(actor, entry) if wanted.matches(entry) else None
 
         return self._page(item, limit, cursor, wanted)
+
+    def entry(self, actor: Actor, revision: int) -> dict[str, Any]:
+        """One commit, as in `log`. Raises NotFound (also where the actor may see nothing of it), Forbidden,
+        Unavailable.
+        """
+        authorize(actor, Action.READ)
+        with store_errors():
+            found = self._store.entry(revision)
+        shown = _item(actor, found) if found else None
+        if shown is None:
+            raise NotFound("revision", str(revision))
+        return shown
 
     def _page(
         self,
@@ -168,6 +177,13 @@ def _may_see_person(actor: Actor, change: Change) -> bool:
 
 def _public(body: Any) -> Any:
     return body and {name: value for name, value in body.items() if name not in HIDDEN}
+
+
+def _item(actor: Actor, entry: Entry) -> dict[str, Any] | None:
+    """The entry, as far as the actor may see it; None: nothing of it."""
+    documents = _documents(actor, entry)
+    by = {"by": dict(entry.actor)} if actor.reaches(ALL, ALL, Action.AUDIT) else {}
+    return _head(entry) | by | {"documents": documents} if documents else None
 
 
 def _documents(actor: Actor, entry: Entry) -> list[dict[str, Any]]:
