@@ -10,6 +10,7 @@ from downhaul_server.services.actors import Actor
 from downhaul_server.services.container import Services
 from downhaul_server.services.differences import differences
 from downhaul_server.services.errors import Forbidden, Invalid, NotFound
+from downhaul_server.store import Commit
 from support.services import ADMIN, CHECKOUT, FLAG, PAYMENTS, PRO, actor, rule
 
 
@@ -183,3 +184,43 @@ class TestLog:
     def test_a_flag_without_its_service(self, busy: Services) -> None:
         with pytest.raises(Invalid, match="flag: expected service/flag"):
             busy.history.log(ADMIN, flag=FLAG)
+
+    def test_who_audits_is_told_more_of_the_actor(self, busy: Services) -> None:
+        item = busy.history.log(ADMIN, action="flag.kill").items[0]
+        assert item["by"] == {
+            "name": "grace",
+            "kind": "token",
+            "role": "operator",
+            "token": "token-of-grace",
+            "address": None,
+        }
+        assert "by" not in busy.history.log(actor("approver")).items[0]
+
+    def test_a_long_look_is_broken_off_and_goes_on(self, busy: Services, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr("downhaul_server.services.history.LOOK_S", -1)
+        monkeypatch.setattr("downhaul_server.store.store.LOOK_PAGE", 2)
+        found, pages, cursor = [], 0, None
+        while True:
+            page = busy.history.log(ADMIN, service=CHECKOUT, cursor=cursor)
+            found += page.items
+            pages += 1
+            if (cursor := page.next) is None:
+                break
+        assert [item["action"] for item in found] == ["flag.kill", "flag.create", "flag.create", "service.create"]
+        assert pages > 3
+
+    def test_one_entry(self, busy: Services) -> None:
+        newest = busy.history.log(ADMIN).items[0]
+        assert busy.history.entry(ADMIN, newest["revision"]) == newest
+        for revision in (0, 10_000):
+            with pytest.raises(NotFound):
+                busy.history.entry(ADMIN, revision)
+        with pytest.raises(NotFound):
+            busy.history.entry(actor("viewer"), newest["revision"])
+
+    def test_a_kind_of_document_that_nobody_has_said_who_may_see(self, busy: Services) -> None:
+        busy._store.commit(
+            Commit(action="odd.create", actor={"name": "x", "kind": "system"}, writes={"odd/1": {"a": 1}})
+        )
+        assert log(busy, action="odd") == ["odd.create"]
+        assert log(busy, actor("approver"), action="odd") == []
