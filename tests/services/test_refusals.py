@@ -10,7 +10,7 @@ import pytest
 from downhaul_server.services import refusals
 from downhaul_server.services.actors import SdkKey
 from downhaul_server.services.container import Services
-from downhaul_server.services.refusals import MOST_UNKNOWN, WINDOW_S, Refusals
+from downhaul_server.services.refusals import MOST_EACH, MOST_UNKNOWN, WINDOW_S, Refusals
 from downhaul_server.store import Store
 from downhaul_server.store.keys import REFUSALS
 from downhaul_server.store.refusals import A_MINUTE
@@ -115,6 +115,20 @@ def test_a_flood_is_counted_and_fills_nothing(hand: Hand) -> None:
     hand.now += WINDOW_S
     hand.written()
     assert not hand.refusals._windows
+
+
+def test_a_token_that_tries_everything_hides_nobody(hand: Hand) -> None:
+    for number in range(500):
+        hand.note(actor("viewer", name="mallory"), target=f"/api/v1/services/s{number}")
+    hand.note(actor("viewer", name="ada"))
+    hand.written()
+    names = [body["actor"] and body["actor"]["name"] for body in hand.written()]
+    assert names.count("mallory") == MOST_EACH and names.count("ada") == 1 and names.count(None) == 1
+    hand.now += WINDOW_S
+    assert sum(body["count"] for body in hand.written()) == 501
+    hand.now += WINDOW_S
+    hand.written()
+    assert not hand.refusals._windows and not hand.refusals._callers
 
 
 @pytest.mark.parametrize(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import threading
 import time
+from collections import Counter
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -26,6 +27,8 @@ MOST_WINDOWS = 1000
 """Different attempts that are told apart at a time; of what is more, only the number is kept."""
 MOST_UNKNOWN = 700
 """So many, before those of callers whom nobody knows are not told apart any more."""
+MOST_EACH = 30
+"""And so many of each caller whom we know: one who tries everything is not to hide the others."""
 BATCH = 50
 LONGEST = 200
 """Characters of each text."""
@@ -56,6 +59,8 @@ class Refusals:
         self._monotonic = monotonic
         self._lock = threading.Lock()
         self._windows: dict[tuple[Any, ...], _Window] = {}
+        self._callers: Counter[Any] = Counter()
+        """How many windows each has."""
         self._rest = _Window("rest", {"actor": None, "attempt": "", "target": "", "address": None, "detail": ""})
         self._thread: threading.Thread | None = None
         self._stopping = threading.Event()
@@ -73,9 +78,7 @@ class Refusals:
         key = (whom, about["attempt"], about["target"], neighbourhood(address))
         at = timestamp(datetime.now(UTC))
         with self._lock:
-            window = self._windows.get(key)
-            if window is None and len(self._windows) < (MOST_WINDOWS if holder else MOST_UNKNOWN):
-                window = self._windows[key] = _Window("known" if holder else "unknown", about)
+            window = self._windows.get(key) or self._begin_window(key, "known" if holder else "unknown", about)
             self._count(window or self._rest, 1, at, at)
             self._begin()
 
@@ -91,6 +94,9 @@ class Refusals:
         with self._lock:
             for key in [key for key, window in self._windows.items() if not window.count and window.due <= now]:
                 del self._windows[key]
+                self._callers[key[0]] -= 1
+                if not self._callers[key[0]]:
+                    del self._callers[key[0]]
 
     def stop(self) -> None:
         """Write down what there is, due or not, and end. Idempotent."""
@@ -103,6 +109,16 @@ class Refusals:
                     window.due = float("-inf")
             with suppress(StoreError):
                 self.flush()
+
+    def _begin_window(self, key: tuple[Any, ...], kind: str, about: dict[str, Any]) -> _Window | None:
+        """None where there is no room for another one."""
+        if len(self._windows) >= (MOST_UNKNOWN if kind == "unknown" else MOST_WINDOWS):
+            return None
+        if kind == "known" and self._callers[key[0]] >= MOST_EACH:
+            return None
+        self._callers[key[0]] += 1
+        window = self._windows[key] = _Window(kind, about)
+        return window
 
     def _begin(self) -> None:
         if self._thread is None and not self._stopping.is_set():
