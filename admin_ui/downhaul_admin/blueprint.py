@@ -9,7 +9,8 @@ from downhaul_server.services.container import Services
 from downhaul_server.settings import Settings
 from flask import Blueprint, Response, make_response, render_template, request, send_from_directory
 
-from downhaul_admin import crosssite, gate, headers, signin
+from downhaul_admin import account, crosssite, gate, headers, peoplepages, signin
+from downhaul_admin import pages as frame
 from downhaul_admin.health import describe
 
 STATIC = Path(__file__).parent / "static"
@@ -22,7 +23,10 @@ def create_blueprint(services: Services, settings: Settings) -> Blueprint:
     gate.attach(pages, services, settings)
     headers.secure(pages)
     crosssite.guard(pages)
+    frame.install(pages)
     signin.add(pages, services, settings)
+    account.add(pages, services, settings)
+    peoplepages.add(pages, services, settings)
 
     @pages.get("/")
     @gate.public
