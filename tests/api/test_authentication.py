@@ -10,7 +10,7 @@ from downhaul_server.api.auth import KIND
 from support.api import FLAG, FLAGS, Client, problem
 
 PAGES_OF_ANOTHER_ROOM = "downhaul_admin"
-PUBLIC = {"/livez", "/readyz", "/metrics", "/api/v1/openapi.json", "/api/v1/docs"}
+PUBLIC = {"/livez", "/readyz", "/metrics", "/api/v1/openapi.json", "/api/v1/docs", "/k/checkout"}
 
 
 def routes(client: Client) -> list[tuple[str, str, str]]:

@@ -12,6 +12,7 @@ from downhaul_server.services import keeper
 from downhaul_server.services.container import Services
 from downhaul_server.services.drill_schedule import DrillSchedule
 from downhaul_server.services.keeper import Keeper
+from downhaul_server.services.usage import Usage
 from downhaul_server.store.clock import Clock
 from support.fleet import Instance, pass_time, states
 from support.redis import FakeRedis, RealRedis
@@ -72,7 +73,7 @@ def test_what_fails_does_not_end_the_rest(
     monkeypatch.setattr(services.survey, "look", broken)
     store = services._store
     schedule = DrillSchedule(store, services.drills, services.drill_results, every_s=0, environments=())
-    mine = Keeper(store, services.fleet, services.survey, services.drill_results, schedule)
+    mine = Keeper(store, services.fleet, services.survey, services.drill_results, schedule, Usage(store))
     mine.beat()
     assert "housekeeping failed" in caplog.text
     mine.stop()

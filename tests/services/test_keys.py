@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -25,9 +26,16 @@ class TestCreate:
     def test_an_sdk_key(self, services: Services) -> None:
         made = services.keys.create(ADMIN, SDK)
         token = made.pop("token")
-        assert made == {**SDK, "id": made["id"], "created_at": made["created_at"], "created_by": "admin"}
+        assert made == {
+            **SDK,
+            "id": made["id"],
+            "created_at": made["created_at"],
+            "created_by": "admin",
+            "last_used": None,
+        }
         assert services.keys.get(ADMIN, made["id"]) == made
-        assert services.authenticate(token) == SdkKey(made["id"], "tills", "production", frozenset({"checkout"}))
+        mark = hashlib.sha256(token.encode()).hexdigest()[:16]
+        assert services.authenticate(token) == SdkKey(made["id"], "tills", "production", frozenset({"checkout"}), mark)
 
     def test_an_api_token(self, services: Services) -> None:
         made = services.keys.create(ADMIN, API | {"expires": SOON})

@@ -30,6 +30,7 @@ _KEYS = {
     "key_id": ("The key's id.", r"[0-9A-Za-z_-]{1,64}"),
     "person_id": ("The person's id.", r"[0-9a-f]{1,64}"),
     "session_id": ("The session's id, as the list has it.", r"[0-9a-f]{1,64}"),
+    "link_id": ("The kill link's id.", r"[0-9a-f]{1,64}"),
     "hook_id": ("The webhook's id.", r"[0-9a-f]{1,64}"),
 }
 _SECURITY: dict[str, list[dict[str, list[str]]]] = {"token": [{"token": []}], "sdk": [{"sdk_key": []}], "public": []}

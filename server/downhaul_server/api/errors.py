@@ -130,6 +130,7 @@ def _plain(kind: ProblemType) -> Callable[[Exception], ProblemError]:
 
 _TABLE: dict[type[errors.ServiceError], Callable[[Any], ProblemError]] = {
     errors.NotFound: _plain(problems.NOT_FOUND),
+    errors.Gone: _plain(problems.GONE),
     errors.AlreadyExists: _plain(problems.ALREADY_EXISTS),
     errors.VersionMismatch: _mismatch,
     errors.InUse: _in_use,

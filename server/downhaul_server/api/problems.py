@@ -35,6 +35,7 @@ MALFORMED_JSON = ProblemType("malformed-json", 400, "The body is not JSON that w
 UNAUTHENTICATED = ProblemType("unauthenticated", 401, "A valid token is needed")
 FORBIDDEN = ProblemType("forbidden", 403, "The token does not allow this")
 NOT_FOUND = ProblemType("not-found", 404, "There is no such thing")
+GONE = ProblemType("gone", 410, "It is not good for anything any more")
 METHOD_NOT_ALLOWED = ProblemType("method-not-allowed", 405, "The resource does not take this method")
 NOT_ACCEPTABLE = ProblemType("not-acceptable", 406, "There is no answer of a media type that is accepted")
 REQUEST_TIMEOUT = ProblemType("request-timeout", 408, "The request took too long to arrive")
@@ -59,6 +60,7 @@ ALL = (
     UNAUTHENTICATED,
     FORBIDDEN,
     NOT_FOUND,
+    GONE,
     METHOD_NOT_ALLOWED,
     NOT_ACCEPTABLE,
     REQUEST_TIMEOUT,

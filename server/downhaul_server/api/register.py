@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from flask import Flask
 
-from downhaul_server.api import context, docs, errors, fleet_metrics, probes, report, requests, sdk, stream
+from downhaul_server.api import context, docs, errors, fleet_metrics, kill_links, probes, report, requests, sdk, stream
 from downhaul_server.api.context import Wiring
 from downhaul_server.api.metrics import Metrics
 from downhaul_server.api.openapi import Api
@@ -22,6 +22,7 @@ from downhaul_server.api.v1 import (
     fleet,
     keys,
     kill,
+    links,
     people,
     segments,
     status,
@@ -39,6 +40,7 @@ BLUEPRINTS = (
     segments.blueprint,
     catalog.blueprint,
     keys.blueprint,
+    links.blueprint,
     audit.blueprint,
     webhooks.blueprint,
     people.blueprint,
@@ -62,5 +64,6 @@ def register(app: Flask, services: Services, settings: Settings) -> None:
     for blueprint in BLUEPRINTS:
         api.register_blueprint(blueprint)
     app.register_blueprint(docs.create_blueprint(api))
+    app.register_blueprint(kill_links.blueprint)
     if settings.log_level != "debug":  # where each of them has its line in the log, each goes the whole way
         app.wsgi_app = Polls(Reports(Openings(app.wsgi_app, wiring), wiring), wiring)  # type: ignore[method-assign]

@@ -130,6 +130,8 @@ class SdkKey:
     name: str
     environment: str
     services: frozenset[str]
+    mark: str = field(default="", repr=False)
+    """Tells its two tokens apart, while a rotation lasts."""
 
     def reaches(self, service: str) -> bool:
         """Whether it may read the service."""

@@ -26,6 +26,7 @@ from downhaul_server.services.keeper import Keeper
 from downhaul_server.services.keys import Keys
 from downhaul_server.services.kill import Kill
 from downhaul_server.services.latency import Latency
+from downhaul_server.services.links import Links
 from downhaul_server.services.logins import Logins
 from downhaul_server.services.oidc import OpenId
 from downhaul_server.services.passwords import Passwords
@@ -36,6 +37,7 @@ from downhaul_server.services.sessions import Sessions
 from downhaul_server.services.snapshots import Snapshots
 from downhaul_server.services.streams import Streams
 from downhaul_server.services.survey import Survey
+from downhaul_server.services.usage import Usage
 from downhaul_server.settings import Settings
 from downhaul_server.store import Store
 
@@ -50,7 +52,9 @@ class Services:
         self.flags = Flags(committer, settings.default_environment)
         self.kill = Kill(committer, settings.default_environment)
         self.segments = Segments(committer)
-        self.keys = Keys(committer, settings.admin_token)
+        usage = Usage(store)
+        self.keys = Keys(committer, settings.admin_token, usage)
+        self.links = Links(committer, self.kill, usage)
         self.history = History(store)
         self.audit = Audit(store)
         self.snapshots = Snapshots(store)
@@ -92,7 +96,7 @@ class Services:
         sender = Sender(settings.webhook_allow)
         self.hooks = Hooks(store, committer, sender, settings.public_url)
         HookDelivery(store, committer, sender, settings.public_url).start()
-        Keeper(store, self.fleet, self.survey, self.drill_results, schedule).start()
+        Keeper(store, self.fleet, self.survey, self.drill_results, schedule, usage).start()
 
     def authenticate(self, token: str) -> Actor | SdkKey:
         """Who holds this token. Asks nobody. Raises Unauthenticated, and Unavailable while nothing is loaded."""

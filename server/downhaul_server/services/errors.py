@@ -24,6 +24,10 @@ class NotFound(ServiceError):
         self.keys = keys
 
 
+class Gone(ServiceError):
+    """It was there, and is good for nothing any more."""
+
+
 class AlreadyExists(ServiceError):
     """Something of this name is there already."""
 

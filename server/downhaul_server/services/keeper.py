@@ -13,6 +13,7 @@ from downhaul_server.services.drill_schedule import DrillSchedule
 from downhaul_server.services.errors import ServiceError
 from downhaul_server.services.fleet import Fleet
 from downhaul_server.services.survey import Survey
+from downhaul_server.services.usage import FLUSH_S, Usage
 from downhaul_server.store import Store, StoreError
 
 log = logging.getLogger(__name__)
@@ -41,11 +42,12 @@ class Keeper:
     """Starts with `start`, ends with the store."""
 
     def __init__(
-        self, store: Store, fleet: Fleet, survey: Survey, results: DrillResults, schedule: DrillSchedule
+        self, store: Store, fleet: Fleet, survey: Survey, results: DrillResults, schedule: DrillSchedule, usage: Usage
     ) -> None:
         deafness = Deafness(store, survey)
         self._store = store
         self._fleet = fleet
+        self._usage = usage
         self._deafness = deafness
         self._lease = store.lease(LEASE, LEASE_S)
         self._stopping = threading.Event()
@@ -58,6 +60,7 @@ class Keeper:
             _Chore(results.load, RELOAD_S),
             _Chore(deafness.look, DEAF_S, alone=True),
             _Chore(schedule.run_due, BEAT_S, alone=True),
+            _Chore(usage.flush, FLUSH_S),
             _Chore(self._sweep, SWEEP_S, alone=True),
         )
 
@@ -83,6 +86,7 @@ class Keeper:
     def _run(self) -> None:
         while not self._stopping.wait(BEAT_S):
             self.beat()
+        self._do(_Chore(self._usage.flush, 0))
         self._do(_Chore(self._lease.release, 0))
 
     def _do(self, chore: _Chore) -> None:
@@ -105,3 +109,5 @@ class Keeper:
 
     def _sweep(self) -> None:
         self._store.news.sweep(self._fleet.is_forgotten)
+        view = self._store.view
+        self._usage.sweep(document.key for kind in ("key/", "link/") for document in view.of_kind(kind))

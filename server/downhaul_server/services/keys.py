@@ -4,16 +4,17 @@ from __future__ import annotations
 
 import secrets
 from collections.abc import Mapping
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from downhaul_server.services import tokens
 from downhaul_server.services.actors import ALL, ROLES, Action, Actor, Grant, SdkKey, authorize
 from downhaul_server.services.commit import Committer, Plan
 from downhaul_server.services.documents import check_fields, copied, existing, now, timestamp
-from downhaul_server.services.errors import Forbidden, Invalid, Unauthenticated
+from downhaul_server.services.errors import Forbidden, InProgress, Invalid, NotFound, OperationConflict, Unauthenticated
 from downhaul_server.services.names import address
 from downhaul_server.services.pages import LIMIT, Page, page_by_key
+from downhaul_server.services.usage import Usage
 from downhaul_server.store import Document, View
 
 FIELDS = {
@@ -21,17 +22,26 @@ FIELDS = {
     "api": ("kind", "name", "services", "environments", "role", "expires"),
 }
 """What a client sets, by kind."""
+INTERNAL = frozenset({"hash", "previous_hash", "made_by", "rotated_by"})
+"""What no client is told."""
+OVERLAP_S = 24 * 3600
+LONGEST_OVERLAP_S = 30 * 24 * 3600
+MARK_LENGTH = 16
 
 Body = Mapping[str, Any]
 
 
 class Keys:
     """Documents: `{id, kind, name, services, created_at, created_by}` with, for `sdk`, `environment`, and for `api`,
-    `role`, `environments`, `expires` (RFC 3339 or None). Never the token or its hash."""
+    `role`, `environments`, `expires` (RFC 3339 or None). Never the token or its hash.
 
-    def __init__(self, committer: Committer, admin_token: str | None) -> None:
+    Also `last_used` (RFC 3339 or None; coarse), and of a key that was rotated `rotated_at` and `previous_expires`, when
+    the token before ends, or has ended."""
+
+    def __init__(self, committer: Committer, admin_token: str | None, usage: Usage) -> None:
         self._committer = committer
         self._admin_token = admin_token
+        self._usage = usage
         self._index: tuple[tuple[Document, ...], dict[str, Document]] = ((), {})
 
     def list(self, actor: Actor, *, kind: str | None = None, limit: int = LIMIT, cursor: str | None = None) -> Page:
@@ -42,20 +52,22 @@ class Keys:
             for document in self._committer.view.of_kind("key/")
             if kind in (None, document.body["kind"]) and excess(actor, document.body) is None
         )
-        return page_by_key(found, limit, cursor, public)
+        times = self._usage.times()
+        return page_by_key(found, limit, cursor, lambda body: _shown(body, times))
 
     def get(self, actor: Actor, key_id: str) -> dict[str, Any]:
         """Raises NotFound, Forbidden."""
         authorize(actor, Action.KEYS)
         document = existing(self._committer.view, "key", key_id)
         _check_reach(actor, document.body)
-        return public(document.body)
+        return _shown(document.body, self._usage.times())
 
     def create(self, actor: Actor, document: dict[str, Any], *, operation: str | None = None) -> dict[str, Any]:
         """The new key with its `token`, this once. Raises Invalid, and Forbidden when it would be mightier than the
         actor.
 
-        A repeated request (same operation) is answered with the same token, as long as it comes with the same token.
+        A repeated request (same operation) is answered with the same token, as long as it comes with the same token
+        or session; else with OperationConflict, for nobody knows the new token any more.
         """
         authorize(actor, Action.KEYS)
         key = _complete(document)
@@ -78,10 +90,55 @@ class Keys:
         outcome = self._committer.run(actor, plan, request=("key.create", document), operation=operation)
         first = outcome.result
         written = self._committer.written(outcome, address("key", first["id"]))
+        if outcome.plan is None:
+            token = derived_again(actor, operation, key["kind"], first["nonce"], written.body["hash"])
+        return _shown(written.body, {}) | {"token": token}
+
+    def rotate(
+        self, actor: Actor, key_id: str, *, overlap: int = OVERLAP_S, operation: str | None = None
+    ) -> dict[str, Any]:
+        """The key with a new `token`, this once. The one before is good for `overlap` more seconds, 0 to 30 days.
+
+        What the key may do, and when it expires, stays. Repeated requests as with `create`.
+        Raises InProgress while the token before the current one is good, NotFound, Invalid, Forbidden, Unavailable.
+        """
+        authorize(actor, Action.KEYS)
+        if not 0 <= overlap <= LONGEST_OVERLAP_S:
+            raise Invalid.at("overlap", message=f"expected 0 to {LONGEST_OVERLAP_S} seconds")
+        nonce = secrets.token_hex(16)
+
+        def plan(view: View) -> Plan:
+            document = existing(view, "key", key_id)
+            _check_reach(actor, document.body)
+            _check_rotation(document.body)
+            token = tokens.make(document.body["kind"], tokens.seed(actor.secret, operation, nonce))
+            made.append(token)
+            after = _rotated(document.body, actor, tokens.digest(token), overlap)
+            return Plan(action="key.rotate", writes={document.address: after}, alone=False, result={"nonce": nonce})
+
+        made: list[str] = []
+        outcome = self._committer.run(actor, plan, request=("key.rotate", key_id, overlap), operation=operation)
+        written = self._committer.written(outcome, address("key", key_id)).body
         token = (
-            token if outcome.plan else tokens.make(key["kind"], tokens.seed(actor.secret, operation, first["nonce"]))
+            made[-1]
+            if outcome.plan
+            else derived_again(actor, operation, written["kind"], outcome.result["nonce"], written["hash"])
         )
-        return public(written.body) | {"token": token}
+        return _shown(written, self._usage.times()) | {"token": token}
+
+    def end_previous(self, actor: Actor, key_id: str, *, operation: str | None = None) -> None:
+        """The token before the current one is refused from now on. Raises NotFound where none is good, Forbidden."""
+        authorize(actor, Action.KEYS)
+
+        def plan(view: View) -> Plan:
+            document = existing(view, "key", key_id)
+            _check_reach(actor, document.body)
+            if not _overlaps(document.body):
+                raise NotFound("token before the current one of the key", key_id)
+            after = {**document.body, "previous_hash": None, "previous_expires": now()}
+            return Plan(action="key.end-previous", writes={document.address: after}, alone=False)
+
+        self._committer.run(actor, plan, request=("key.end-previous", key_id), operation=operation)
 
     def revoke(self, actor: Actor, key_id: str, *, operation: str | None = None) -> None:
         """It is refused from now on. Raises NotFound, Forbidden."""
@@ -98,33 +155,93 @@ class Keys:
         """Who holds this token. Asks nobody. Raises Unauthenticated, and Unavailable while nothing is loaded."""
         if self._admin_token and tokens.same(token, self._admin_token):
             return Actor.single("admin", "admin", "admin", secret=tokens.secret_of(token))
-        document = self._find(token) if tokens.is_whole(token) else None
+        digest = tokens.digest(token) if tokens.is_whole(token) else ""
+        document = self._find(digest)
         if document is None:
             raise Unauthenticated("the token is not known here")
-        expires = document.body.get("expires")
+        key = document.body
+        expires = key.get("expires")
         if expires is not None and expires <= now():
             raise Unauthenticated("the token has expired")
-        return _holder(document, token)
+        if digest != key["hash"] and not _overlaps(key):
+            raise Unauthenticated("the token has expired: the key was rotated")
+        self._usage.note(key["id"])
+        return _holder(document, token, digest)
 
     def holds(self, key: SdkKey) -> bool:
         """Whether an SDK key is still what it was when it was authenticated. Asks nobody."""
         document = self._committer.view.get(address("key", key.id))
-        return document is not None and _holder(document, "") == key
+        return document is not None and any(_holder(document, "", digest) == key for digest in _standing(document.body))
 
-    def _find(self, token: str) -> Document | None:
+    def _find(self, digest: str) -> Document | None:
+        # What is looked up is a hash: how long that takes tells nothing of the token.
         keys = self._committer.view.of_kind("key/")
-        known, index = self._index
-        if keys is not known:
-            index = {document.body["hash"]: document for document in keys}
+        indexed, index = self._index
+        if keys is not indexed:
+            index = {
+                known: document
+                for document in keys
+                for known in (document.body["hash"], document.body.get("previous_hash"))
+                if known is not None
+            }
             self._index = (keys, index)
-        digest = tokens.digest(token)
-        document = index.get(digest)
-        return document if document and tokens.same(document.body["hash"], digest) else None
+        return index.get(digest)
 
 
 def public(key: Body) -> dict[str, Any]:
-    """A stored key for clients: without the hash, and without the id of whoever made it."""
-    return {name: copied(value) for name, value in key.items() if name not in ("hash", "made_by")}
+    """A stored key for clients: without the hashes, and without the ids of whoever made it."""
+    return {name: copied(value) for name, value in key.items() if name not in INTERNAL}
+
+
+def derived_again(actor: Actor, operation: str | None, kind: str, nonce: str, digest: str) -> str:
+    """The token that a repeated request was answered with at first.
+
+    Raises OperationConflict when it cannot be told: it was derived from another token or session of the same actor.
+    """
+    token = tokens.make(kind, tokens.seed(actor.secret, operation, nonce))
+    if tokens.digest(token) != digest:
+        raise OperationConflict(
+            "this was done already, and its token cannot be shown again: repeat with the token or session of the first "
+            "request, or make another"
+        )
+    return token
+
+
+def _shown(key: Body, times: Mapping[str, str]) -> dict[str, Any]:
+    return public(key) | {"last_used": times.get(key["id"])}
+
+
+def _overlaps(key: Body) -> bool:
+    """Whether the token before the current one is good."""
+    return key.get("previous_hash") is not None and key["previous_expires"] > now()
+
+
+def _standing(key: Body) -> tuple[str, ...]:
+    """Hashes of the tokens that are good."""
+    return (key["hash"], key["previous_hash"]) if _overlaps(key) else (key["hash"],)
+
+
+def _check_rotation(key: Body) -> None:
+    if _overlaps(key):
+        raise InProgress(
+            f"two tokens of the key {key['name']} are good until {key['previous_expires']}: wait, or end the older one "
+            f"with DELETE /api/v1/keys/{key['id']}/previous"
+        )
+    if (key.get("expires") or "9") <= now():
+        raise Invalid.at(message=f"the key {key['name']} has expired: make another")
+
+
+def _rotated(key: Body, actor: Actor, digest: str, overlap: int) -> dict[str, Any]:
+    moment = datetime.now(UTC)
+    ends = timestamp(moment + timedelta(seconds=overlap))
+    return {
+        **key,
+        "hash": digest,
+        "previous_hash": key["hash"] if overlap else None,
+        "previous_expires": min(ends, key.get("expires") or ends),
+        "rotated_at": timestamp(moment),
+        "rotated_by": list(dict.fromkeys([*key.get("rotated_by", ()), actor.token_id])),
+    }
 
 
 def excess(actor: Actor, key: Body) -> str | None:
@@ -164,14 +281,14 @@ def _complete(document: Body) -> dict[str, Any]:
     if document.get("role") not in ROLES:
         raise Invalid.at("role", message=f"expected one of {', '.join(ROLES)}")
     environments = _unique(document.get("environments"))
-    return key | {"role": document["role"], "environments": environments, "expires": _expires(document.get("expires"))}
+    return key | {"role": document["role"], "environments": environments, "expires": expiry(document.get("expires"))}
 
 
 def _unique(keys: Any) -> Any:
     return list(dict.fromkeys(keys or [ALL]))
 
 
-def _expires(text: str | None) -> str | None:
+def expiry(text: str | None, field: str = "expires") -> str | None:
     """In UTC and milliseconds, so that times compare as texts. Raises Invalid for the past."""
     if text is None:
         return None
@@ -179,9 +296,9 @@ def _expires(text: str | None) -> str | None:
         moment = datetime.fromisoformat(text.upper())
         expires = timestamp(moment if moment.tzinfo else moment.replace(tzinfo=UTC))
     except (ValueError, OverflowError):
-        raise Invalid.at("expires", message="expected a time with an offset, such as 2027-01-31T12:00:00Z") from None
+        raise Invalid.at(field, message="expected a time with an offset, such as 2027-01-31T12:00:00Z") from None
     if expires <= now():
-        raise Invalid.at("expires", message="expected a time to come")
+        raise Invalid.at(field, message="expected a time to come")
     return expires
 
 
@@ -200,10 +317,11 @@ def _check_scope(view: View, key: Body) -> None:
         raise Invalid(faults)
 
 
-def _holder(document: Document, token: str) -> Actor | SdkKey:
+def _holder(document: Document, token: str, digest: str) -> Actor | SdkKey:
     key = document.body
     if key["kind"] == "sdk":
-        return SdkKey(key["id"], key["name"], key["environment"], frozenset(key["services"]))
+        services = frozenset(key["services"])
+        return SdkKey(key["id"], key["name"], key["environment"], services, digest[:MARK_LENGTH])
     return Actor.single(
         key["name"],
         "token",

@@ -262,10 +262,14 @@ class Streams:
             self._observer.sent("heartbeat", len(idle))
         now = self._clock()
         self._end([stream for stream in streams if stream.ends_at <= now], Reason.AGE)
+        self._end_unheld(streams)  # the older of two tokens ends by the clock, and nothing is written then
 
     def _end_revoked(self) -> None:
         with self._lock:
             streams = [stream for spoke in self._wheel for stream in spoke]
+        self._end_unheld(streams)
+
+    def _end_unheld(self, streams: list[Stream]) -> None:
         held = {key: self._keys.holds(key) for key in {stream.key for stream in streams}}
         self._end([stream for stream in streams if not held[stream.key]], Reason.REVOKED)
 

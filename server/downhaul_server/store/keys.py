@@ -22,6 +22,7 @@ Beside the store, of the fleet; no script sees it, and none of it is needed to s
 | `{downhaul}:hook-secrets` | hash | id of a webhook -> its secrets |
 | `{downhaul}:hook-deliveries:<id>` | list, expires | its last deliveries, newest first |
 | `{downhaul}:lease:<name>` | string, expires | who may do what only one may do |
+| `{downhaul}:used` | hash | id of a token or a kill link -> when it was used last |
 | `{downhaul}:sessions` | hash | sha256 of a session's id -> whose it is, since when, and from where |
 | `{downhaul}:sign-in:<digest>` | string, expires | what has to be known when somebody comes back from the provider of identities |
 | `{downhaul}:refusals` | stream | refused attempts: `<number>-0` -> `at` (ms), `digest`, `chain`, `body` |
@@ -70,6 +71,7 @@ DRILLS = "{downhaul}:drills"
 HOOK_STATES = "{downhaul}:hooks"
 HOOK_SECRETS = "{downhaul}:hook-secrets"
 SESSIONS = "{downhaul}:sessions"
+USED = "{downhaul}:used"
 
 
 def fleet_key(group: str) -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
@@ -20,13 +20,13 @@ from downhaul_server.store.clock import Clock
 from downhaul_server.store.commits import Commit, Committed, Entry
 from downhaul_server.store.connections import Connections
 from downhaul_server.store.durability import Durability
-from downhaul_server.store.entries import RawEntry, in_ms
 from downhaul_server.store.errors import Conflict, Stale, StoreDiverged, StoreUnavailable
 from downhaul_server.store.fleet import FleetNews
 from downhaul_server.store.follower import Follower, Listener
 from downhaul_server.store.lease import Lease
 from downhaul_server.store.ledger import Ledger
 from downhaul_server.store.outbox import Outbox
+from downhaul_server.store.reading import Reading, readable
 from downhaul_server.store.refusals import RefusalLog
 from downhaul_server.store.rewind import rewind
 from downhaul_server.store.sessions import SessionLedger
@@ -42,12 +42,6 @@ OTHER_WORKERS_TIMEOUT_S = 0.25
 CATCH_UP_TIMEOUT_S = 0.25
 REWIND_PAGE = 50
 """Most clients that come back are a few revisions behind."""
-LOOK_PAGE = 300
-"""Redis looks through so many at a time: 3 ms or so, for which a commit may have to wait."""
-EXPORT_PAGE = 50
-"""An entry may hold a megabyte, and what is exported is not to be all in memory."""
-CLOCK_MARGIN_MS = 60_000
-"""The clock of Redis may have been set back by so much, and entries are not quite in the order of their times."""
 FIRST_ENVIRONMENTS = ("production", "staging")
 
 
@@ -80,6 +74,10 @@ class Store:
         """What processes tell each other of the fleet."""
         self.ledger = Ledger(connections)
         """What is kept beside the log. Its methods raise RedisError: call them under `asking`."""
+        self.reading = Reading(
+            connections.reads, self.asking, self._refuse_when_diverged, lambda: self._follower.view.revision
+        )
+        """The log, for more than its newest entries."""
         self.refusals = RefusalLog(connections)
         """Refused attempts. Its methods raise RedisError: call them under `asking`."""
         self._anchored: tuple[int, str] | None = None
@@ -167,7 +165,7 @@ class Store:
         found: list[Entry] = []
         try:
             for raw in queries.newest_first(self._connections.reads, before, page):
-                entry = _readable(raw)
+                entry = readable(raw)
                 if match is None or match(entry):
                     found.append(entry)
                 if len(found) == limit:
@@ -175,55 +173,6 @@ class Store:
         except RedisError as error:
             raise _away(error) from error
         return found
-
-    def look(
-        self, before: int | None, texts: Sequence[Sequence[bytes]], *, since: str | None = None, limit: int = 100
-    ) -> tuple[list[Entry], int]:
-        """Entries newest first, under revision `before`, whose text has one of each of `texts` in it, none older than
-        `since` (RFC 3339): those of the next page, and the revision under which to go on (1: that was
-        all). Entries without them never leave Redis. Raises StoreUnavailable, StoreDiverged.
-        """
-        self._refuse_when_diverged()
-        count = LOOK_PAGE if texts else limit
-        try:
-            page, last = queries.look(self._connections.reads, before, texts, in_ms(since) if since else 0, count)
-        except RedisError as error:
-            raise _away(error) from error
-        return [_readable(raw) for raw in page], last
-
-    def raw_log(self, after: int) -> Iterator[RawEntry]:
-        """Entries oldest first, as they lie in Redis, from over a revision to the newest of now; read a page at a time.
-
-        Raises StoreUnavailable, StoreDiverged, also on the way.
-        """
-        self._refuse_when_diverged()
-        with self.asking():
-            yield from queries.oldest_first(self._connections.reads, self.view.revision, after=after, page=EXPORT_PAGE)
-
-    def chain_before(self, revision: int) -> str | None:
-        """The chain from which that of a revision follows; None where the log does not tell any more.
-
-        Raises StoreUnavailable, StoreDiverged.
-        """
-        with self.asking():
-            origin, chain = queries.read_origin(self._connections.reads)
-            if revision <= origin:
-                return chain
-            page = queries.page_before(self._connections.reads, revision, 1)
-        return page[0].chain if page and page[0].revision == revision - 1 else None
-
-    def revision_at(self, moment: str, *, back: bool = False) -> int:
-        """A revision under which everything lies that was committed before a moment (RFC 3339); with `back`, one from
-        which on everything lies that was committed later.
-
-        Raises StoreUnavailable, StoreDiverged.
-        """
-        self._refuse_when_diverged()
-        try:
-            margin = -CLOCK_MARGIN_MS if back else CLOCK_MARGIN_MS
-            return queries.revision_at(self._connections.reads, in_ms(moment) + margin, self.view.revision)
-        except RedisError as error:
-            raise _away(error) from error
 
     def entry(self, revision: int) -> Entry | None:
         """One entry of the log; None when there is none (yet, or any more). Raises StoreUnavailable, StoreDiverged."""
@@ -364,13 +313,6 @@ def first_documents(default_environment: str) -> dict[str, dict[str, Any]]:
     """What a new store holds: the environments `production` and `staging`, and the default one if it is another."""
     keys = dict.fromkeys((*FIRST_ENVIRONMENTS, default_environment))
     return {f"environment/{key}": {"key": key, "name": key.capitalize()} for key in keys}
-
-
-def _readable(raw: RawEntry) -> Entry:
-    try:
-        return raw.decode()
-    except ValueError as error:
-        raise StoreDiverged(f"the log of Redis is damaged: {error}") from error
 
 
 def _away(error: RedisError) -> StoreUnavailable:

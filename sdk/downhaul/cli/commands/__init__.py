@@ -14,6 +14,7 @@ from downhaul.cli.commands.flags import flags
 from downhaul.cli.commands.fleet import fleet
 from downhaul.cli.commands.keys import keys
 from downhaul.cli.commands.kill import kill, restore
+from downhaul.cli.commands.links import links
 from downhaul.cli.commands.log import log
 from downhaul.cli.commands.people import people
 from downhaul.cli.commands.profile import profile
@@ -39,6 +40,6 @@ def downhaul() -> None:
 
 for _command in (
     *(flags, kill, restore, explain, segments, log, audit, fleet, drill),
-    *(services, environments, keys, people, webhooks, status, profile, completion),
+    *(services, environments, keys, links, people, webhooks, status, profile, completion),
 ):
     downhaul.add_command(_command)

@@ -9,9 +9,10 @@ import click
 from downhaul.cli.options import ENVIRONMENT, KEY_ID, SERVICE, SERVICE_OR_ALL, common, confirm, given, limit, yes
 from downhaul.cli.output import plain, table
 from downhaul.cli.session import Session
-from downhaul.cli.words import clock, listed
+from downhaul.cli.words import clock, listed, when
 
 _quiet = click.option("-q", "--quiet", is_flag=True, help="Write the token and nothing else, for KEY=$(...).")
+_key = click.argument("key", type=KEY_ID, metavar="ID")
 _services = click.option("--service", "services", type=SERVICE, multiple=True, help="For this service; repeatable.")
 
 
@@ -76,16 +77,56 @@ def create_api(session: Session, quiet: bool, **document: Any) -> None:
 def list_keys(session: Session, kind: str | None, limit: int | None) -> None:
     """All keys, without their tokens."""
     found = session.api.list("keys", limit=limit, kind=kind)
-    headers = ["ID", "KIND", "NAME", "ROLE", "SERVICES", "ENVIRONMENTS", "CREATED (UTC)", "BY", "EXPIRES (UTC)"]
+    headers = [
+        "ID",
+        "KIND",
+        "NAME",
+        "ROLE",
+        "SERVICES",
+        "ENVIRONMENTS",
+        "LAST USED (UTC)",
+        "EXPIRES (UTC)",
+        "CREATED (UTC)",
+        "BY",
+    ]
     session.answer_list(
         found,
-        table(headers, map(_row, found.items)),
+        table(headers, map(_row, found.items), spare=["CREATED (UTC)", "BY"]),
         empty="There are no keys yet; make one with `downhaul keys create sdk NAME -e ENV --service SERVICE`.",
     )
 
 
+@keys.command("rotate")
+@_key
+@click.option(
+    "--overlap",
+    type=click.IntRange(0, 2_592_000),
+    metavar="SECONDS",
+    help="How long the old token is good beside the new one; left out: a day.",
+)
+@_quiet
+@common
+def rotate(session: Session, key: str, overlap: int | None, quiet: bool) -> None:
+    """Make a new token for a key; it is shown this once."""
+    made = session.api.post("keys", key, "rotate", body=given(overlap=overlap))
+    _show_token(session, made, quiet)
+    if not session.as_json and not quiet:
+        session.output.note(f"The old token is good until {when(made['previous_expires'])}.")
+
+
+@keys.command("end-previous")
+@_key
+@yes
+@common
+def end_previous(session: Session, key: str, yes: bool) -> None:
+    """End the old token of a key that was rotated, now."""
+    confirm(f"End the old token of the key {key}?", yes=yes)
+    session.api.delete("keys", key, "previous")
+    session.answer({"ended": key}, f"The old token of the key {key} is refused from now on.")
+
+
 @keys.command("revoke")
-@click.argument("key", type=KEY_ID, metavar="ID")
+@_key
 @yes
 @common
 def revoke(session: Session, key: str, yes: bool) -> None:
@@ -96,7 +137,10 @@ def revoke(session: Session, key: str, yes: bool) -> None:
 
 
 def _create(session: Session, quiet: bool, **document: Any) -> None:
-    made = session.api.post("keys", body=given(**document))
+    _show_token(session, session.api.post("keys", body=given(**document)), quiet)
+
+
+def _show_token(session: Session, made: dict[str, Any], quiet: bool) -> None:
     if quiet and not session.as_json:
         session.output.show(made["token"])
         return
@@ -114,9 +158,10 @@ def _row(key: dict[str, Any]) -> list[str | None]:
         key.get("role"),
         _scope(key["services"]),
         _scope(places),
+        clock(key["last_used"]) if key.get("last_used") else None,
+        clock(key["expires"]) if key.get("expires") else None,
         clock(key["created_at"]),
         key["created_by"],
-        clock(key["expires"]) if key.get("expires") else None,
     ]
 
 

@@ -7,6 +7,7 @@ from marshmallow import fields as base
 from downhaul_server.api.schemas.common import Open, PageQuery, page_of
 from downhaul_server.api.schemas.fields import (
     Choice,
+    Int,
     Items,
     Key,
     Strict,
@@ -16,6 +17,7 @@ from downhaul_server.api.schemas.fields import (
 )
 from downhaul_server.services import names
 from downhaul_server.services.actors import ROLES
+from downhaul_server.services.keys import LONGEST_OVERLAP_S, OVERLAP_S
 
 KINDS = ("sdk", "api")
 SCOPE = r"\*|" + names.SERVICE_KEY
@@ -46,6 +48,24 @@ class KeySchema(Open):
     expires = base.DateTime(allow_none=True)
     created_at = base.DateTime(required=True)
     created_by = base.String(required=True)
+    last_used = base.DateTime(
+        required=True, allow_none=True, metadata={"description": "To about a minute; null: never, as far as is known."}
+    )
+    rotated_at = base.DateTime(metadata={"description": "When its token was rotated last."})
+    previous_expires = base.DateTime(metadata={"description": "When the token before the current one ends, or ended."})
+
+
+class KeyRotateSchema(Strict):
+    """All of it may be left out."""
+
+    overlap = Int(
+        0,
+        LONGEST_OVERLAP_S,
+        metadata={
+            "description": "Seconds for which the token before is good beside the new one.",
+            "default": OVERLAP_S,
+        },
+    )
 
 
 class NewKeySchema(KeySchema):

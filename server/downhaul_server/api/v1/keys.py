@@ -10,7 +10,14 @@ from downhaul_server.api.answers import json_answer, no_content, operation, page
 from downhaul_server.api.auth import authenticated
 from downhaul_server.api.blueprint import Blueprint
 from downhaul_server.api.context import services
-from downhaul_server.api.schemas.keys import KeyCreateSchema, KeyListQuery, KeyPageSchema, KeySchema, NewKeySchema
+from downhaul_server.api.schemas.keys import (
+    KeyCreateSchema,
+    KeyListQuery,
+    KeyPageSchema,
+    KeyRotateSchema,
+    KeySchema,
+    NewKeySchema,
+)
 from downhaul_server.services.actors import Actor
 
 blueprint = Blueprint("keys", __name__, description="SDK keys for instances, API tokens for people and pipelines.")
@@ -51,4 +58,25 @@ def get_key(actor: Actor, key_id: str) -> Response:
 def revoke_key(actor: Actor, key_id: str) -> Response:
     """Revoke a key. It is refused from now on."""
     services().keys.revoke(actor, key_id, operation=operation())
+    return no_content()
+
+
+@blueprint.operation("POST", f"{KEY}/rotate", problems=(409,))
+@authenticated
+@blueprint.body(KeyRotateSchema, required=False)
+@blueprint.answers(200, NewKeySchema)
+def rotate_key(actor: Actor, body: dict[str, Any], key_id: str) -> Response:
+    """Make a new token for a key. The answer holds it, this once; the one before is good for a while longer.
+
+    While two are good, a third is refused (409): wait, or end the older one.
+    """
+    return json_answer(services().keys.rotate(actor, key_id, operation=operation(), **body))
+
+
+@blueprint.operation("DELETE", f"{KEY}/previous")
+@authenticated
+@blueprint.answers(204)
+def end_previous_token(actor: Actor, key_id: str) -> Response:
+    """End the token that was rotated, now. The new one is not touched."""
+    services().keys.end_previous(actor, key_id, operation=operation())
     return no_content()
