@@ -198,7 +198,7 @@ class TestLog:
 
     def test_a_long_look_is_broken_off_and_goes_on(self, busy: Services, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr("downhaul_server.services.history.LOOK_S", -1)
-        monkeypatch.setattr("downhaul_server.store.store.LOOK_PAGE", 2)
+        monkeypatch.setattr("downhaul_server.store.reading.LOOK_PAGE", 2)
         found, pages, cursor = [], 0, None
         while True:
             page = busy.history.log(ADMIN, service=CHECKOUT, cursor=cursor)

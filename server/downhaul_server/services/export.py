@@ -52,12 +52,12 @@ def export(store: Store, actor: Actor, wanted: LogFilter) -> Iterator[bytes]:
 
 
 def _changes(store: Store, wanted: LogFilter) -> Iterator[str]:
-    start = max(1, store.revision_at(wanted.since, back=True)) if wanted.since else 1
-    chain = store.chain_before(start)
+    start = max(1, store.reading.revision_at(wanted.since, back=True)) if wanted.since else 1
+    chain = store.reading.chain_before(start)
     previous = start - 1
-    for raw in store.raw_log(start - 1):
+    for raw in store.reading.raw_log(start - 1):
         if raw.revision != previous + 1:
-            chain = store.chain_before(raw.revision)
+            chain = store.reading.chain_before(raw.revision)
         if _is_wanted(wanted, raw):
             yield _entry("revision", raw, chain)
         previous, chain = raw.revision, raw.chain
