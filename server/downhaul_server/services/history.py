@@ -116,10 +116,10 @@ class History:
         before, deadline = _revision(cursor), time.monotonic() + LOOK_S
         if before is None and wanted.until is not None:
             with store_errors():
-                before = self._store.revision_at(wanted.until)
+                before = self._store.reading.revision_at(wanted.until)
         while before is None or before > 1:
             with store_errors():
-                entries, before = self._store.look(before, wanted.texts, since=wanted.since, limit=READ_AT_ONCE)
+                entries, before = self._store.reading.look(before, wanted.texts, since=wanted.since, limit=READ_AT_ONCE)
             for entry in entries:
                 if (shown := item(entry)) is None:
                     continue
