@@ -86,21 +86,25 @@ def add(pages: Blueprint, services: Services, settings: Settings) -> None:
         return _log_out(services)
 
 
-def welcome(actor: Actor, wanted: str, how: str) -> Response:
+def welcome(actor: Actor, wanted: str, how: str, token: str | None = None) -> Response:
     """A new session (the browser's old one, if any, ends), its cookie, and on to the page that was wanted.
 
     Raises Forbidden, Unavailable.
     """
     answer = cast(Response, redirect(wanted, 303))
-    renew(answer, actor)
+    renew(answer, actor, token)
     log.info("logged in", by=actor.name, kind=actor.kind, how=how, remote=gate.address())
     return answer
 
 
-def renew(answer: Response, actor: Actor) -> None:
+def renew(answer: Response, actor: Actor, token: str | None = None) -> None:
     """A session in the place of the browser's own, which has ended. Raises Unavailable."""
     started = gate.wiring().services.sessions.start(
-        actor, address=gate.address(), agent=request.headers.get("User-Agent", ""), ends=gate.session_id()
+        actor,
+        address=gate.address(),
+        agent=request.headers.get("User-Agent", ""),
+        ends=gate.session_id(),
+        token=token,
     )
     set_cookie(answer, started)
 
@@ -167,7 +171,7 @@ def _by_token(services: Services) -> Response:
         holder = services.authenticate(token)
     if not isinstance(holder, Actor):
         raise Unauthenticated("this is an SDK key, for programs: people log in with an API token")
-    return welcome(holder, _wanted(), "token")
+    return welcome(holder, _wanted(), "token", token)
 
 
 def _by_password(services: Services) -> Response:

@@ -7,13 +7,14 @@ from pathlib import Path
 
 import pytest
 from downhaul_server.services import sessions as module
+from downhaul_server.services import tokens
 from downhaul_server.services.actors import Actor
 from downhaul_server.services.container import Services
 from downhaul_server.services.errors import Forbidden, NotFound, Unauthenticated, Unavailable
 from downhaul_server.services.sessions import MOST_OF_ONE, Sessions
 from downhaul_server.settings import Settings
 from downhaul_server.signing_in import SigningIn
-from downhaul_server.store import Store
+from downhaul_server.store import Commit, Store
 from support.redis import FakeRedis, RealRedis
 from support.services import ADMIN, ADMIN_TOKEN, actor, opened
 from support.waiting import wait_until
@@ -222,3 +223,26 @@ def test_a_session_of_a_token_may_what_the_token_may_now(services: Services) -> 
 def test_nobody_starts_a_session_for_a_key_that_is_gone(services: Services) -> None:
     with pytest.raises(Unauthenticated):
         services.sessions.start(actor("editor"), address=None, agent="")
+
+
+def test_a_session_ends_with_the_very_token_that_it_began_with(services: Services) -> None:
+    """Of a key that was rotated two are good for a while."""
+    made = services.keys.create(ADMIN, {"kind": "api", "name": "ci", "role": "editor"})
+    address = f"key/{made['id']}"
+    old = dict(services.sessions._store.view.get(address).body)  # type: ignore[union-attr]
+    older, newer = made["token"], "the new one"
+    holder = services.authenticate(older)
+    assert isinstance(holder, Actor)
+    before = services.sessions.start(holder, address=None, agent="", token=older)
+    fresh = {"hash": tokens.digest(newer), "previous_hash": old["hash"]}
+
+    def rotated(previous_expires: str) -> None:
+        writes = {address: old | fresh | {"previous_expires": previous_expires}}
+        services.sessions._store.commit(Commit(action="key.rotate", actor=ADMIN.to_json(), writes=writes))
+
+    rotated("2999-01-01T00:00:00.000Z")
+    late = services.sessions.start(holder, address=None, agent="", token=older)
+    new = services.sessions.start(holder, address=None, agent="", token=newer)
+    assert not any(over(services.sessions, session) for session in (before, late, new))
+    rotated("2001-01-01T00:00:00.000Z")
+    assert [over(services.sessions, session) for session in (before, late, new)] == [True, True, False]

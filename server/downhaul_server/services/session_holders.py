@@ -6,6 +6,7 @@ import hashlib
 from collections.abc import Mapping
 from typing import Any
 
+from downhaul_server.services import tokens
 from downhaul_server.services.actors import Actor, Grant
 from downhaul_server.services.documents import now
 from downhaul_server.services.names import address
@@ -55,9 +56,19 @@ def place(actor: Actor) -> str:
     return address(holder_of(actor), actor.token_id or "")
 
 
-def mark_of(document: Body) -> str:
-    """Of a key its hash: a rotated one is another. Of a person how often all their sessions were ended."""
-    return str(document["generation"]) if "generation" in document else str(document["hash"])[:MARK_LENGTH]
+def mark_of(document: Body, token: str | None) -> str:
+    """What a session of this holder's begins with: of a person how often all their sessions were ended."""
+    if "generation" in document:
+        return str(document["generation"])
+    return (tokens.digest(token) if token else str(document["hash"]))[:MARK_LENGTH]
+
+
+def marks_of(document: Body) -> frozenset[str]:
+    """The marks that are valid now. Of a key that was rotated also that of the older token, while it is good."""
+    if "generation" in document:
+        return frozenset({str(document["generation"])})
+    older = document.get("previous_hash") if (document.get("previous_expires") or "") > now() else None
+    return frozenset(digest[:MARK_LENGTH] for digest in (document["hash"], older) if digest)
 
 
 def mark_of_secret(secret: str) -> str:

@@ -28,6 +28,7 @@ from downhaul_server.services.session_holders import (
     key_actor,
     mark_of,
     mark_of_secret,
+    marks_of,
     person_actor,
     place,
     same_holder,
@@ -81,8 +82,11 @@ class Sessions:
         self._known: dict[str, _Known] = {}
         self._away_until = 0.0
 
-    def start(self, actor: Actor, *, address: str | None, agent: str, ends: str | None = None) -> str:
-        """The id of a new session, for the cookie. `ends`: the id of the one that it takes the place of.
+    def start(
+        self, actor: Actor, *, address: str | None, agent: str, ends: str | None = None, token: str | None = None
+    ) -> str:
+        """The id of a new session, for the cookie. `ends`: the id of the one that it takes the place of; `token`: what
+        it begins with, and ends with.
 
         Raises Forbidden for whoever cannot even read, Unavailable.
         """
@@ -91,7 +95,7 @@ class Sessions:
         session_id = secrets.token_urlsafe(32)
         moment = self._wall()
         record = identity(actor) | {
-            "mark": self._mark(actor),
+            "mark": self._mark(actor, token),
             "name": actor.name,
             "at": moment,
             "seen": moment,
@@ -259,13 +263,13 @@ class Sessions:
 
     # Whose it is.
 
-    def _mark(self, actor: Actor) -> str:
+    def _mark(self, actor: Actor, token: str | None) -> str:
         if actor.kind == "admin":
             return mark_of_secret(self._admin_token or "")
         document = newest_view(self._store).get(place(actor))
         if document is None:
             raise Unauthenticated("who logs in is not known here any more")
-        return mark_of(document.body)
+        return mark_of(document.body, token)
 
     def _actor(self, record: Record) -> Actor | None:
         """With the rights of now; None when its credential is not valid any more."""
@@ -273,7 +277,7 @@ class Sessions:
             known = self._admin_token is not None and record["mark"] == mark_of_secret(self._admin_token)
             return Actor.single("admin", "admin", "admin") if known else None
         document = newest_view(self._store).get(place_of(record["holder"], record["id"]))
-        if document is None or mark_of(document.body) != record["mark"]:
+        if document is None or record["mark"] not in marks_of(document.body):
             return None
         return person_actor(document.body) if record["holder"] == "person" else key_actor(document.body)
 
