@@ -9,7 +9,7 @@ from downhaul_server.services.container import Services
 from downhaul_server.settings import Settings
 from flask import Blueprint, Response, make_response, render_template, request, send_from_directory
 
-from downhaul_admin import account, crosssite, gate, headers, peoplepages, signin
+from downhaul_admin import account, crosssite, gate, headers, killpages, panic, peoplepages, signin
 from downhaul_admin import pages as frame
 from downhaul_admin.health import describe
 
@@ -27,6 +27,8 @@ def create_blueprint(services: Services, settings: Settings) -> Blueprint:
     signin.add(pages, services, settings)
     account.add(pages, services, settings)
     peoplepages.add(pages, services, settings)
+    killpages.add(pages, services, settings)
+    panic.add(pages, services, settings)
 
     @pages.get("/")
     @gate.public
