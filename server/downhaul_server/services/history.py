@@ -18,7 +18,9 @@ from downhaul_server.services.keys import excess
 from downhaul_server.services.log_filters import LogFilter
 from downhaul_server.services.names import address, parts
 from downhaul_server.services.pages import LIMIT, Page, decode_cursor, encode_cursor
+from downhaul_server.services.protection import BROKE_GLASS
 from downhaul_server.services.refused_log import REFUSED, refused_page
+from downhaul_server.services.review_forms import is_visible, logged
 from downhaul_server.store import Change, Entry, Store
 
 OPEN_KINDS = frozenset({"service", "environment", "segment"})
@@ -26,6 +28,8 @@ OPEN_KINDS = frozenset({"service", "environment", "segment"})
 READ_AT_ONCE = 200
 LOOK_S = 3.0
 """How long one request looks for entries that are wanted."""
+MARKS = ("review", BROKE_GLASS)
+"""Of an entry's details: the review that it applies, and the environments whose approvals it went past."""
 HIDDEN = frozenset({"created_at", "updated_at", "hash", "previous_hash"})
 """Never in a difference: times are the entry's own, and the hashes of tokens are nobody's business."""
 
@@ -142,6 +146,8 @@ def visible(actor: Actor, change: Change) -> list[Difference]:
         return []
     if kind == "hook":
         return _hook_differences(actor, change)
+    if kind == "review":
+        return _review_differences(actor, change)
     if kind not in OPEN_KINDS and not actor.reaches(ALL, ALL, Action.AUDIT):
         return []
     seen = actor.reaches(key if kind == "service" else None, key if kind == "environment" else None)
@@ -163,6 +169,13 @@ def _hook_differences(actor: Actor, change: Change) -> list[Difference]:
         return []
     before, after = (body and _public(shown(body)) for body in (change.before, change.after))
     return whole(before, after)
+
+
+def _review_differences(actor: Actor, change: Change) -> list[Difference]:
+    versions = [body for body in (change.before, change.after) if body is not None]
+    if not all(is_visible(actor, body) for body in versions):
+        return []
+    return whole(*(body and logged(body) for body in (change.before, change.after)))
 
 
 def _may_see_key(actor: Actor, change: Change) -> bool:
@@ -202,6 +215,7 @@ def _head(entry: Entry) -> dict[str, Any]:
         "actor": entry.actor["name"],
         "action": entry.action,
         "reason": entry.reason,
+        **{mark: entry.details[mark] for mark in MARKS if entry.details and mark in entry.details},
     }
 
 

@@ -8,7 +8,6 @@ from downhaul_server.api.schemas.common import QUERY, Open, PageQuery, page_of
 from downhaul_server.api.schemas.fields import Json, Key, Strict, Text, Time, environment_key, service_key
 from downhaul_server.services import names
 
-
 KINDS = ["service", "environment", "flag", "segment", "key", "person", "link", "hook", "review"]
 
 
@@ -21,6 +20,14 @@ class DifferenceSchema(Open):
     after = Json()
 
 
+class AppliedReviewSchema(Open):
+    """The review that a commit applies."""
+
+    id = base.String(required=True)
+    author = base.String(required=True)
+    approvers = base.List(base.String(), required=True)
+
+
 class Happened(Open):
     """Who, when, why."""
 
@@ -29,6 +36,11 @@ class Happened(Open):
     actor = base.String(required=True)
     action = base.String(required=True, metadata={"description": "Such as `flag.kill`."})
     reason = base.String(required=True, allow_none=True)
+    review = base.Nested(AppliedReviewSchema, metadata={"description": "The review that it applies."})
+    broke_glass = base.List(
+        base.String(),
+        metadata={"description": "Environments whose approvals the bootstrap administrator went past."},
+    )
 
 
 class FlagChangeSchema(Happened):
