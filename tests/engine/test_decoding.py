@@ -51,6 +51,8 @@ def test_a_ruleset_is_an_object_of_flags_and_segments(data: Any) -> None:
         ({"rules": [rule({"not": {"any": [{"segment": "x"}]}}, one("on"))]}, "rules[0].when.not.any[0].segment"),
         ({"rules": [rule({"all": [], "any": []}, one("on"))]}, "rules[0].when"),
         ({"rules": [rule({}, one("on"))]}, "rules[0].when"),
+        ({"rules": [rule({"all": []}, one("on")) | {"enabled": None}]}, "rules[0].enabled"),
+        ({"rules": [rule({"all": []}, one("nope")) | {"enabled": False}]}, "rules[0].serve.variant"),
         ({"rules": [rule(leaf("a", "exists") | {"negate": True}, one("on"))]}, "rules[0].when.negate"),
         ({"otherwise": None}, "otherwise"),
         ({"otherwise": {}}, "otherwise.variant"),

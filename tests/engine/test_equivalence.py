@@ -83,7 +83,8 @@ def serves(draw: st.DrawFn) -> dict[str, Any]:
 @st.composite
 def flags(draw: st.DrawFn, others: tuple[str, ...]) -> dict[str, Any]:
     rules = st.fixed_dictionaries(
-        {"when": conditions(SEGMENTS), "serve": serves()}, optional={"name": st.sampled_from(["", "one", "two"])}
+        {"when": conditions(SEGMENTS), "serve": serves()},
+        optional={"name": st.sampled_from(["", "one", "two"]), "enabled": st.booleans()},
     )
     requirement = st.fixed_dictionaries(
         {"flag": st.sampled_from([*others, "gone"]), "variants": st.lists(st.sampled_from(["v0", "v1"]), min_size=1)}

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from downhaul.engine import position
+from downhaul.engine import explain, position
 from support.rulesets import evaluate, flag, leaf, one, rule, ruleset, split
 
 PRO = leaf("plan", "in", "pro")
@@ -195,3 +195,26 @@ def test_a_split_by_what_the_process_knows_is_the_same_for_every_call() -> None:
     assert evaluate(rules, "a", {"instance": "other"}, known={"instance": "pod-1"}) == evaluate(
         rules, "a", {}, known={"instance": "pod-1"}
     )
+
+
+def test_a_rule_that_is_switched_off_decides_nothing_and_is_told_of() -> None:
+    asleep = rule({"all": []}, one("off"), "everybody") | {"enabled": False}
+    rules = ruleset(a=flag(rules=[asleep, rule(PRO, one("off"), "pro")]))
+
+    assert evaluate(rules, "a", {"plan": "pro"}) == (False, "off", "TARGETING_MATCH", "pro", None)
+    told = [step.detail for step in explain(rules, "a", {"plan": "pro"}).steps if step.step == "rule"]
+    assert told == ["rule 1, everybody, is switched off", "rule 2, pro, matches and serves off"]
+
+
+def test_a_flag_whose_rules_are_all_switched_off_is_as_one_without_rules() -> None:
+    rules = ruleset(a=flag(rules=[rule(PRO, one("off")) | {"enabled": False}]))
+
+    assert evaluate(rules, "a", {"plan": "pro"}) == (True, "on", "STATIC", None, None)
+
+
+def test_switching_a_rule_off_is_a_change() -> None:
+    off = ruleset(a=flag(rules=[rule(PRO, one("off")) | {"enabled": False}]))
+    on = ruleset(a=flag(rules=[rule(PRO, one("off")) | {"enabled": True}]))
+
+    assert off.flags["a"] != on.flags["a"]
+    assert on.flags["a"] == ruleset(a=flag(rules=[rule(PRO, one("off"))])).flags["a"]

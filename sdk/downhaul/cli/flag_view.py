@@ -64,13 +64,17 @@ def _off(flag: Flag, variant: str) -> str:
 def _ladder(document: Flag) -> Listed:
     """The rules in their order, then `otherwise`."""
     rules = [
-        [str(number), rule.get("name"), f"when {condition(rule['when'])}", serve(rule["serve"])]
+        [str(number), rule.get("name"), f"when {condition(rule['when'])}", _served(rule)]
         for number, rule in enumerate(document["rules"], 1)
     ]
     otherwise = serve(document["otherwise"])
     if not rules:
         return table(["", ""], [["otherwise", otherwise]])
     return table(["NO", "RULE", "CONDITION", "SERVES"], [*rules, ["", "otherwise", "", otherwise]])
+
+
+def _served(rule: Flag) -> str:
+    return serve(rule["serve"]) if rule.get("enabled", True) else "switched off"
 
 
 def _coloured(words: str) -> Text:

@@ -140,7 +140,8 @@ def _leaf(document: Document) -> str:
 
 
 def _served(flag: Document, document: Document) -> str:
-    parts = [count(len(document["rules"]), "rule")] if document["rules"] else []
+    rules = [rule for rule in document["rules"] if rule.get("enabled", True)]
+    parts = [count(len(rules), "rule")] if rules else []
     otherwise = document["otherwise"]
     if "split" in otherwise:
         parts.append(_shares(flag, otherwise["split"]))

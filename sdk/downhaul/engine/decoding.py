@@ -146,7 +146,7 @@ def _leaf(fields: Mapping[str, Any], path: Path) -> Leaf:
 
 
 def _rule(data: Any, variants: Mapping[str, Any], path: Path) -> Rule:
-    fields = _object(data, path, ("name", "when", "serve"), required=("when", "serve"))
+    fields = _object(data, path, ("name", "enabled", "when", "serve"), required=("when", "serve"))
     name = fields.get("name")
     if name is not None:
         _text(name, (*path, "name"), MAX_NAME)
@@ -154,6 +154,7 @@ def _rule(data: Any, variants: Mapping[str, Any], path: Path) -> Rule:
         name or None,
         decode_condition(fields["when"], (*path, "when")),
         _serve(fields["serve"], variants, (*path, "serve")),
+        _boolean(fields.get("enabled", True), (*path, "enabled")),
     )
 
 

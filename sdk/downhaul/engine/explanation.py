@@ -104,6 +104,9 @@ class _Walk:
 
     def _matched(self, flag: Flag, rule: Rule, number: int) -> str | None:
         title = f"rule {number}" + (f", {rule.name}," if rule.name else "")
+        if not rule.enabled:
+            self._step("rule", False, f"{title} is switched off", number=number, rule=rule.name, enabled=False)
+            return None
         clauses = self._clauses(rule.when)
         facts: dict[str, Any] = {"number": number, "rule": rule.name, "condition": clauses}
         if not clauses["holds"]:
@@ -160,7 +163,7 @@ class _Walk:
 def _reason_of_otherwise(flag: Flag) -> Reason:
     if isinstance(flag.state.otherwise, Split):
         return Reason.SPLIT
-    return Reason.DEFAULT if flag.state.rules else Reason.STATIC
+    return Reason.DEFAULT if flag.state.active else Reason.STATIC
 
 
 def _first_failure(clauses: Mapping[str, Any]) -> str:

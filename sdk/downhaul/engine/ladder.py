@@ -70,7 +70,7 @@ class Ladder:
         for required in self._definition.requires:
             if failed := self._write_gate(required):
                 return failed
-        rules = self._flag.state.rules
+        rules = self._flag.state.active
         write = self._write_rules if len(rules) <= MOST_RULES else self._write_rules_apart
         for start in range(0, len(rules), MOST_RULES):
             if last := write(rules[start : start + MOST_RULES]):
@@ -130,7 +130,7 @@ class Ladder:
     def _write_otherwise(self) -> Outcome | None:
         serve = self._flag.state.otherwise
         if isinstance(serve, One):
-            reason = Reason.DEFAULT if self._flag.state.rules else Reason.STATIC
+            reason = Reason.DEFAULT if self._flag.state.active else Reason.STATIC
             return self._end(self._outcome(serve.variant, reason, None))
         missing = self._off(Reason.ERROR, ErrorCode.TARGETING_KEY_MISSING)
         if serve.by in self._known:

@@ -35,6 +35,8 @@ class Rule:
     name: str | None
     when: Condition
     serve: Serve
+    enabled: bool = True
+    """False: switched off. It is told of, and decides nothing."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,11 +68,14 @@ class State:
     killed: bool
     rules: tuple[Rule, ...]
     otherwise: Serve
+    active: tuple[Rule, ...] = field(init=False, compare=False, repr=False)
+    """The rules that are not switched off: those that decide."""
     segments: frozenset[str] = field(init=False, compare=False, repr=False)
     """The segments that its rules name themselves."""
 
     def __post_init__(self) -> None:
         named = (segment_references(rule.when) for rule in self.rules)
+        object.__setattr__(self, "active", tuple(rule for rule in self.rules if rule.enabled))
         object.__setattr__(self, "segments", frozenset().union(*named))
 
 

@@ -9,6 +9,8 @@ from downhaul.engine import decode_ruleset, explain
 
 from downhaul_server.services.actors import Action, Actor, authorize, home
 from downhaul_server.services.documents import existing
+from downhaul_server.services.flag_forms import state_of
+from downhaul_server.services.references import segments_closure, segments_of_state
 from downhaul_server.services.ruleset import gather
 from downhaul_server.services.snapshots import Snapshots
 
@@ -34,7 +36,11 @@ class Evaluate:
         for named in (("service", service), ("environment", place), ("flag", service, flag)):
             existing(view, *named)
         content = gather(view, service, place, [flag])
-        ruleset = decode_ruleset({"flags": content.flags, "segments": content.segments})
+        state = state_of(existing(view, "flag", service, flag).body, place)
+        # With the rules that are switched off, which no snapshot holds: whoever asks sees them here.
+        whole = content.flags[flag] | {"rules": state["rules"]}
+        segments = segments_closure(view, {segment for _, segment in segments_of_state(state)})
+        ruleset = decode_ruleset({"flags": content.flags | {flag: whole}, "segments": content.segments | segments})
         known = {"service": service, "environment": place}
         evaluation = explain(ruleset, flag, context, known=known)
         revision = self._snapshots.of(view, service, place).revision

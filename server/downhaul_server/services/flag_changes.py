@@ -21,6 +21,7 @@ from downhaul_server.services.flag_forms import (
     default_state,
     definition_of,
     engine_state,
+    plain_rules,
     remembering_kills,
     state_of,
     with_state,
@@ -70,7 +71,8 @@ def _states(view: View, flag: Body, given: Body, before: Document | None) -> dic
 
 def _set(state: Body) -> dict[str, Any]:
     """A copy of what a client has set; null is nothing."""
-    return {name: copied(value) for name, value in state.items() if value is not None}
+    given = {name: copied(value) for name, value in state.items() if value is not None}
+    return given | {"rules": plain_rules(given["rules"])} if "rules" in given else given
 
 
 def check_killed(state: Body, standing: Body | None, path: Path = ()) -> None:

@@ -140,7 +140,25 @@ def snapshot_form(flag: Body, environment: str, reader: str) -> dict[str, Any]:
     requires = [
         need | {"flag": snapshot_name(*resolve(need["flag"], flag["service"]), reader)} for need in flag["requires"]
     ]
-    return definition_of(flag) | {"requires": requires} | engine_state(state_of(flag, environment))
+    state = state_of(flag, environment)
+    return definition_of(flag) | {"requires": requires} | engine_state(state) | {"rules": active_rules(state)}
+
+
+def active_rules(state: Body) -> list[dict[str, Any]]:
+    """The rules that are not switched off. The others are in no snapshot: older SDKs would not know what they mean."""
+    return [rule for rule in state["rules"] if rule.get("enabled", True)]
+
+
+def plain_rules(rules: Any) -> Any:
+    """Rules without an `enabled` that says what is so anyway: there is one form of each rule, as of old."""
+    if not isinstance(rules, list):
+        return rules
+    return [
+        {name: value for name, value in rule.items() if name != "enabled"}
+        if isinstance(rule, Mapping) and rule.get("enabled") is True
+        else rule
+        for rule in rules
+    ]
 
 
 def snapshot_name(service: str, key: str, reader: str) -> str:
@@ -155,4 +173,4 @@ def reach(state: Body) -> str:
     if not state["on"]:
         return "off"
     served = [part for part in state["otherwise"].get("split", ()) if part["weight"]]
-    return "partly" if state["rules"] or len(served) > 1 else "on"
+    return "partly" if active_rules(state) or len(served) > 1 else "on"

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from downhaul_server.services.flag_forms import snapshot_form, snapshot_name, state_of
+from downhaul_server.services.flag_forms import active_rules, snapshot_form, snapshot_name, state_of
 from downhaul_server.services.names import address, resolve
 from downhaul_server.services.references import segments_closure, segments_of_state
 from downhaul_server.store import Document, View
@@ -86,7 +86,7 @@ def _part(document: Document, environment: str, reader: str) -> Part:
     return Part(
         document,
         snapshot_form(flag, environment, reader),
-        tuple({segment for _, segment in segments_of_state(state_of(flag, environment))}),
+        tuple({segment for _, segment in segments_of_state({"rules": active_rules(state_of(flag, environment))})}),
         tuple(resolve(need["flag"], flag["service"]) for need in flag["requires"]),
     )
 

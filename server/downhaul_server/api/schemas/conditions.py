@@ -11,7 +11,7 @@ from downhaul.engine.operators import OPERATORS
 from marshmallow import Schema, ValidationError
 from marshmallow import fields as base
 
-from downhaul_server.api.schemas.fields import Alternatives, Choice, Int, Items, Key, Scalar, Strict, Text
+from downhaul_server.api.schemas.fields import Alternatives, Bool, Choice, Int, Items, Key, Scalar, Strict, Text
 from downhaul_server.services import names
 
 MAX_VALUES = 10_000
@@ -103,6 +103,9 @@ class RuleSchema(Strict):
     """Whoever the condition holds for is served this."""
 
     name = Text()
+    enabled = Bool(
+        metadata={"default": True, "description": "False: switched off, and passed over as if it were not there."}
+    )
     when = Condition(required=True)
     serve = Serve(required=True)
 
