@@ -9,7 +9,7 @@ from downhaul_server.services.container import Services
 from downhaul_server.settings import Settings
 from flask import Blueprint, Response, make_response, render_template, request, send_from_directory
 
-from downhaul_admin import account, crosssite, gate, headers, killpages, panic, peoplepages, signin
+from downhaul_admin import account, changes, crosssite, gate, headers, killpages, lists, panic, peoplepages, signin
 from downhaul_admin import pages as frame
 from downhaul_admin.health import describe
 
@@ -29,6 +29,8 @@ def create_blueprint(services: Services, settings: Settings) -> Blueprint:
     peoplepages.add(pages, services, settings)
     killpages.add(pages, services, settings)
     panic.add(pages, services, settings)
+    changes.add(pages, services, settings)
+    lists.add(pages, services, settings)
 
     @pages.get("/")
     @gate.public

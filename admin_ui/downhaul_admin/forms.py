@@ -40,7 +40,12 @@ STATUSES: tuple[tuple[type[ServiceError], int], ...] = (
 def operation() -> str:
     """Of the form that was sent, so that sending it again does nothing twice; of a new form, a new one."""
     sent = request.form.get("operation", "")
-    return sent if re.fullmatch(r"[0-9a-f]{32}", sent) else secrets.token_hex(16)
+    return sent if re.fullmatch(r"[0-9a-f]{32}", sent) else new_operation()
+
+
+def new_operation() -> str:
+    """For a form that nobody has sent yet."""
+    return secrets.token_hex(16)
 
 
 def text(name: str, longest: int = LONGEST_REASON) -> str | None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 from downhaul.engine import decode_condition
@@ -129,6 +130,20 @@ class Segments:
     def reach(self, segment: str) -> tuple[tuple[str, str], ...]:
         """The (service, environment) pairs whose rules use it, directly or inside another one."""
         return references.reached_by_segment(self._committer.view, segment)
+
+    def users(self, actor: Actor, segment: str) -> Sequence[str]:
+        """Who names it, `flag checkout/new-checkout` or `segment beta`; flags of services that the actor may see.
+
+        Raises NotFound, Forbidden.
+        """
+        authorize(actor, Action.READ)
+        view = self._committer.view
+        existing(view, "segment", segment)
+        return [
+            name
+            for name in references.users_of_segment(view, segment)
+            if name.startswith("segment ") or actor.reaches(name.removeprefix("flag ").partition("/")[0])
+        ]
 
     def _written(
         self,

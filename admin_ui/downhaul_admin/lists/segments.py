@@ -1,0 +1,147 @@
+"""`/segments`: what each means in words, who uses it, and its condition to be edited."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+from downhaul_server.services.actors import Actor
+from downhaul_server.services.container import Services
+from downhaul_server.services.errors import (
+    ApprovalRequired,
+    InUse,
+    Invalid,
+    ServiceError,
+    VersionMismatch,
+)
+from downhaul_server.services.words import people_words
+from downhaul_server.settings import Settings
+from flask import Blueprint, Response, request
+
+from downhaul_admin import forms, gate
+from downhaul_admin.pages import page, see_other
+
+AT_MOST = 100
+LONGEST_CONDITION = 200_000
+FIRST = {"any": [{"attribute": "user", "op": "in", "values": ["ada", "grace"]}]}
+
+
+def add(pages: Blueprint, services: Services, settings: Settings) -> None:
+    """The list, a page for each, and their forms."""
+
+    @pages.get("/segments")
+    @gate.person
+    def segment_list(actor: Actor) -> Response:
+        return _list(services, actor)
+
+    @pages.post("/segments")
+    @gate.person
+    def create_segment(actor: Actor) -> Response:
+        key = request.form.get("key", "").strip()
+        try:
+            wanted = {"key": key, "name": forms.text("name", 200), "when": _condition()}
+            services.segments.create(actor, wanted, reason=forms.text("reason"), operation=forms.operation())
+        except ServiceError as error:
+            return _list(services, actor, error)
+        return see_other(f"/segments/{key}", note=f"{key} is there. Rules can name it now.")
+
+    @pages.get("/segments/<segment>")
+    @gate.person
+    def segment_page(actor: Actor, segment: str) -> Response:
+        return _segment(services, actor, segment)
+
+    @pages.post("/segments/<segment>")
+    @gate.person
+    def change_segment(actor: Actor, segment: str) -> Response:
+        reason, operation = forms.text("reason"), forms.operation()
+        try:
+            wanted = {"key": segment, "name": forms.text("name", 200), "when": _condition()}
+            services.segments.replace(
+                actor, segment, wanted, if_match=forms.version(), reason=reason, operation=operation
+            )
+        except ApprovalRequired:
+            return _ask(services, actor, segment, wanted, reason, operation)
+        except ServiceError as error:
+            return _segment(services, actor, segment, error)
+        return see_other(f"/segments/{segment}", note="Saved. It holds wherever it is used.")
+
+    @pages.post("/segments/<segment>/delete")
+    @gate.person
+    def delete_segment(actor: Actor, segment: str) -> Response:
+        try:
+            services.segments.delete(actor, segment, if_match=forms.version(), reason=forms.text("reason"))
+        except (InUse, VersionMismatch, Invalid) as error:
+            return _segment(services, actor, segment, error)
+        return see_other("/segments", note=f"{segment} is gone.")
+
+
+def _condition() -> Any:
+    """Raises Invalid."""
+    try:
+        return json.loads(request.form.get("when", "")[:LONGEST_CONDITION])
+    except ValueError as error:
+        raise Invalid.at("when", message=f"this is no JSON: {error}") from None
+
+
+def _ask(
+    services: Services, actor: Actor, segment: str, wanted: dict[str, Any], reason: str | None, operation: str
+) -> Response:
+    try:
+        review = services.reviews.open(
+            actor, {"segment": segment, "change": {"replace": wanted}, "reason": reason}, operation=operation
+        )
+    except ServiceError as error:
+        return _segment(services, actor, segment, error)
+    return see_other(f"/reviews/{review['id']}", note="Asked for approval. Nothing has changed yet.")
+
+
+def _list(services: Services, actor: Actor, error: ServiceError | None = None) -> Response:
+    query = request.args.get("q", "").strip()
+    found = services.segments.list(actor, query=query or None, limit=AT_MOST, cursor=request.args.get("cursor"))
+    names = _names(services, actor)
+    return page(
+        "downhaul_admin/lists/segments.html",
+        actor,
+        status=forms.status_of(error),
+        items=[item | {"words": people_words(item["when"], names)} for item in found.items],
+        next=found.next,
+        query=query,
+        errors=forms.errors(error),
+        typed=forms.typed("key", "name", "when", "reason", otherwise={"when": _text(FIRST)}),
+        operation=forms.operation(),
+    )
+
+
+def _segment(services: Services, actor: Actor, segment: str, error: ServiceError | None = None) -> Response:
+    found = services.segments.get(actor, segment)
+    names = {key: name for key, name in _names(services, actor).items() if key != segment}
+    users = [_user(name) for name in services.segments.users(actor, segment)]
+    return page(
+        "downhaul_admin/lists/segment.html",
+        actor,
+        status=forms.status_of(error),
+        segment=found,
+        words=people_words(found["when"], names),
+        users=users,
+        errors=forms.errors(error),
+        theirs=_text(found["when"]) if isinstance(error, VersionMismatch) else None,
+        typed=forms.typed("name", "when", "reason", otherwise={"name": found["name"], "when": _text(found["when"])}),
+        operation=forms.operation(),
+    )
+
+
+def _names(services: Services, actor: Actor) -> dict[str, str]:
+    return {item["key"]: item["name"] for item in services.segments.list(actor, limit=500).items}
+
+
+def _text(condition: Any) -> str:
+    return json.dumps(condition, indent=2, ensure_ascii=False)
+
+
+def _user(name: str) -> tuple[str, str]:
+    """Its page, and what to call it."""
+    kind, _, key = name.partition(" ")
+    if kind == "segment":
+        return f"/segments/{key}", name
+    service, _, flag = key.partition("/")
+    return f"/services/{service}/flags/{flag}", key
