@@ -31,6 +31,8 @@ from downhaul_server.services.logins import Logins
 from downhaul_server.services.oidc import OpenId
 from downhaul_server.services.passwords import Passwords
 from downhaul_server.services.people import People
+from downhaul_server.services.review_subjects import Subjects
+from downhaul_server.services.reviews import Reviews
 from downhaul_server.services.segments import Segments
 from downhaul_server.services.sessions import NOTE as SESSIONS_NOTE
 from downhaul_server.services.sessions import Sessions
@@ -52,6 +54,8 @@ class Services:
         self.flags = Flags(committer, settings.default_environment)
         self.kill = Kill(committer, settings.default_environment)
         self.segments = Segments(committer)
+        subjects = Subjects(self.flags, self.segments, self.kill, self.catalog)
+        self.reviews = Reviews(committer, subjects, settings.default_environment)
         usage = Usage(store)
         self.keys = Keys(committer, settings.admin_token, usage)
         self.links = Links(committer, self.kill, usage)
