@@ -27,6 +27,7 @@ _KEYS = {
     "environment": ("The environment's key.", names.ENVIRONMENT_KEY),
     "flag": ("The flag's key.", names.FLAG_KEY),
     "segment": ("The segment's key.", names.SEGMENT_KEY),
+    "review": ("The review's id.", r"[0-9a-f]{1,64}"),
     "key_id": ("The key's id.", r"[0-9A-Za-z_-]{1,64}"),
     "person_id": ("The person's id.", r"[0-9a-f]{1,64}"),
     "session_id": ("The session's id, as the list has it.", r"[0-9a-f]{1,64}"),
