@@ -26,6 +26,7 @@ from downhaul_server.api.v1 import (
     people,
     reviews,
     segments,
+    stale,
     status,
     webhooks,
 )
@@ -38,6 +39,7 @@ BLUEPRINTS = (
     flags.blueprint,
     fleet.blueprint,
     drills.blueprint,
+    stale.blueprint,
     reviews.blueprint,
     segments.blueprint,
     catalog.blueprint,

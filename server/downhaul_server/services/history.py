@@ -148,6 +148,8 @@ def visible(actor: Actor, change: Change) -> list[Difference]:
         return _hook_differences(actor, change)
     if kind == "review":
         return _review_differences(actor, change)
+    if kind == "snooze":
+        return whole(_public(change.before), _public(change.after)) if actor.reaches(service) else []
     if kind not in OPEN_KINDS and not actor.reaches(ALL, ALL, Action.AUDIT):
         return []
     seen = actor.reaches(key if kind == "service" else None, key if kind == "environment" else None)

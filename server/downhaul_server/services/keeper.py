@@ -12,6 +12,8 @@ from downhaul_server.services.drill_results import DrillResults
 from downhaul_server.services.drill_schedule import DrillSchedule
 from downhaul_server.services.errors import ServiceError
 from downhaul_server.services.fleet import Fleet
+from downhaul_server.services.staleness import LOAD_S as STALENESS_S
+from downhaul_server.services.staleness import Staleness
 from downhaul_server.services.survey import Survey
 from downhaul_server.services.usage import FLUSH_S, Usage
 from downhaul_server.store import Store, StoreError
@@ -42,7 +44,14 @@ class Keeper:
     """Starts with `start`, ends with the store."""
 
     def __init__(
-        self, store: Store, fleet: Fleet, survey: Survey, results: DrillResults, schedule: DrillSchedule, usage: Usage
+        self,
+        store: Store,
+        fleet: Fleet,
+        survey: Survey,
+        results: DrillResults,
+        schedule: DrillSchedule,
+        usage: Usage,
+        staleness: Staleness,
     ) -> None:
         deafness = Deafness(store, survey)
         self._store = store
@@ -61,6 +70,7 @@ class Keeper:
             _Chore(deafness.look, DEAF_S, alone=True),
             _Chore(schedule.run_due, BEAT_S, alone=True),
             _Chore(usage.flush, FLUSH_S),
+            _Chore(staleness.load, STALENESS_S),
             _Chore(self._sweep, SWEEP_S, alone=True),
         )
 

@@ -30,6 +30,14 @@ class Ledger:
             for values in answers
         ]
 
+    def counted(self, group: str, periods: Sequence[str]) -> list[list[str]]:
+        """For each period the names that were counted at all."""
+        with self._reads.pipeline(transaction=False) as pipe:
+            for period in periods:
+                pipe.hkeys(counts_key(group, period))
+            answers = pipe.execute()
+        return [[name.decode() for name in names] for names in answers]
+
     def drills(self) -> dict[str, Any]:
         """All results, by the name under which they were kept."""
         found: Any = self._reads.hgetall(DRILLS)

@@ -18,7 +18,9 @@ from downhaul.cli.commands.links import links
 from downhaul.cli.commands.log import log
 from downhaul.cli.commands.people import people
 from downhaul.cli.commands.profile import profile
+from downhaul.cli.commands.reviews import reviews
 from downhaul.cli.commands.segments import segments
+from downhaul.cli.commands.stale import stale
 from downhaul.cli.commands.status import status
 from downhaul.cli.commands.webhooks import webhooks
 
@@ -39,7 +41,7 @@ def downhaul() -> None:
 
 
 for _command in (
-    *(flags, kill, restore, explain, segments, log, audit, fleet, drill),
-    *(services, environments, keys, links, people, webhooks, status, profile, completion),
+    *(flags, kill, restore, explain, segments, reviews, log, audit, fleet, drill),
+    *(services, environments, keys, links, people, webhooks, stale, status, profile, completion),
 ):
     downhaul.add_command(_command)

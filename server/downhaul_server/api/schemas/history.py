@@ -8,7 +8,7 @@ from downhaul_server.api.schemas.common import QUERY, Open, PageQuery, page_of
 from downhaul_server.api.schemas.fields import Json, Key, Strict, Text, Time, environment_key, service_key
 from downhaul_server.services import names
 
-KINDS = ["service", "environment", "flag", "segment", "key", "person", "link", "hook", "review"]
+KINDS = ["service", "environment", "flag", "segment", "key", "person", "link", "hook", "review", "snooze"]
 
 
 class DifferenceSchema(Open):
