@@ -37,6 +37,7 @@ from downhaul_server.services.segments import Segments
 from downhaul_server.services.sessions import NOTE as SESSIONS_NOTE
 from downhaul_server.services.sessions import Sessions
 from downhaul_server.services.snapshots import Snapshots
+from downhaul_server.services.staleness import Staleness
 from downhaul_server.services.streams import Streams
 from downhaul_server.services.survey import Survey
 from downhaul_server.services.usage import Usage
@@ -77,6 +78,7 @@ class Services:
         self.acknowledgements = Acknowledgements(store, committer, self.fleet, audience)
         self.survey = Survey(store, self.fleet, audience, settings.default_environment)
         self.evaluations = Evaluations(store, settings.default_environment)
+        self.staleness = Staleness(store, committer, settings.default_environment)
         self.latency = Latency(store, self.fleet)
         self.drill_results = DrillResults(store)
         self.drills = Drills(store, committer, self.acknowledgements, self.drill_results, settings.default_environment)
@@ -100,7 +102,7 @@ class Services:
         sender = Sender(settings.webhook_allow)
         self.hooks = Hooks(store, committer, sender, settings.public_url)
         HookDelivery(store, committer, sender, settings.public_url).start()
-        Keeper(store, self.fleet, self.survey, self.drill_results, schedule, usage).start()
+        Keeper(store, self.fleet, self.survey, self.drill_results, schedule, usage, self.staleness).start()
 
     def authenticate(self, token: str) -> Actor | SdkKey:
         """Who holds this token. Asks nobody. Raises Unauthenticated, and Unavailable while nothing is loaded."""
