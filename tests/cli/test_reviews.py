@@ -49,7 +49,10 @@ def running(client: Client, shell: Shell, monkeypatch: pytest.MonkeyPatch) -> It
         assert team.as_("admin", "services", "create", "checkout").code == 0
         assert team.as_("admin", "flags", "create", FLAG).code == 0
         made = team.as_("admin", "environments", "set", "production", "--protected", "--approvals", "1")
-        assert (made.code, made.out) == (0, "The environment production is set: with a reason and 1 approval.\n")
+        assert (made.code, made.out) == (
+            0,
+            "The environment production is set; changes: with a reason and 1 approval.\n",
+        )
         yield team
     finally:
         logging.disable(logging.NOTSET)
@@ -133,4 +136,4 @@ def test_environments_tell_what_a_change_needs(team: Team) -> None:
     assert "with a reason and 1 approval" in team.as_("ada", "environments", "list").out
     assert team.as_("admin", "environments", "set", "production").code == 2
     made = team.as_("admin", "environments", "set", "production", "--unprotected", "--reason", "glass")
-    assert made.out == "The environment production is set: free.\n"
+    assert made.out == "The environment production is set; changes: free.\n"

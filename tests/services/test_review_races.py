@@ -74,7 +74,7 @@ def test_many_approve_at_once_and_the_change_is_made_once(pair: tuple[Services, 
         settled(*pair)
         answers = together(
             *(
-                lambda number=number, who=who: pair[number % 2].reviews.approve(who, review)
+                lambda number=number, who=who, review=review: pair[number % 2].reviews.approve(who, review)
                 for number, who in enumerate(APPROVERS)
             )
         )
@@ -95,7 +95,7 @@ def test_what_moves_while_it_is_approved_is_never_overwritten(pair: tuple[Servic
         pair[0].reviews.approve(APPROVERS[0], review)
         settled(*pair)
         together(
-            lambda: pair[0].reviews.approve(APPROVERS[1], review),
+            lambda review=review: pair[0].reviews.approve(APPROVERS[1], review),
             lambda turn=turn: pair[1].flags.set_state(
                 ADMIN, CHECKOUT, FLAG, "production", {"on": True, "rollout": 50 + turn}, reason="glass"
             ),

@@ -88,12 +88,18 @@ class Api:
         self,
         *path: str,
         body: Mapping[str, Any] | None = None,
+        version: int | None = None,
         operation: str | None = None,
         within: float | None = None,
+        **query: str | None,
     ) -> Any:
-        """The answer. `operation`: what is sent again with the same one is done once. `within`: seconds for the answer
-        to come, if not as many as usual."""
-        return self._send("POST", path, body={} if body is None else body, operation=operation, within=within)
+        """The answer; refused when the document is not at `version`.
+
+        `operation`: what is sent again with the same one is done once. `within`: seconds for the answer to come, if
+        not as many as usual.
+        """
+        content = {} if body is None else body
+        return self._send("POST", path, params=query, body=content, version=version, operation=operation, within=within)
 
     def put(self, *path: str, body: Mapping[str, Any], version: int | None = None, **query: str | int | None) -> Any:
         """The document as it is now; refused when it is not at `version` before."""

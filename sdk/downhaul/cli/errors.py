@@ -40,6 +40,11 @@ class CliError(Exception):
         self._problem = problem
 
     @property
+    def kind(self) -> str:
+        """The last word of the problem's type, such as `approval-required`; empty for what is no answer."""
+        return str((self._problem or {}).get("type", "")).rpartition(":")[2]
+
+    @property
     def faults(self) -> list[str]:
         """`place: what is wrong there`, for each fault of what was refused that the sentence does not tell."""
         errors = (self._problem or {}).get("errors")

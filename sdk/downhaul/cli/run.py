@@ -12,6 +12,7 @@ from click.shell_completion import shell_complete
 from downhaul.cli.commands import downhaul
 from downhaul.cli.commands.completion import PROGRAM, VARIABLE
 from downhaul.cli.errors import CliError, ExitCode
+from downhaul.cli.reviewing import how_to_ask
 from downhaul.cli.session import Session
 
 
@@ -41,6 +42,7 @@ def _guarded(session: Session, arguments: list[str]) -> int:
         session.output.error(_usage(error), as_json=session.as_json or "--json" in arguments)
         return error.exit_code
     except CliError as error:
+        how_to_ask(error, arguments)
         session.output.error(error, as_json=session.as_json or "--json" in arguments)
         return error.code
 

@@ -21,6 +21,7 @@ from downhaul.cli.options import (
     version,
     wait,
 )
+from downhaul.cli.reviewing import ask, review
 from downhaul.cli.session import Session
 from downhaul.cli.variants import read_serve
 from downhaul.cli.watching import await_written, now
@@ -40,6 +41,7 @@ from downhaul.cli.words import state
 @click.option("--by", help="With shares: the attribute that decides who gets which; left out: user.")
 @click.option("--rules", type=ARRAY, help="The rules, a JSON array, in place of those that are there.")
 @reason
+@review
 @version
 @wait
 @common
@@ -50,6 +52,7 @@ def set_state(
     variant: str | None,
     otherwise: str | None,
     by: str | None,
+    review: bool,
     version: int | None,
     wait: float | None,
     **changes: Any,
@@ -64,7 +67,7 @@ def set_state(
     body = given(**changes, otherwise=served)
     if not body.keys() - {"reason"}:
         raise click.UsageError("Nothing to change: give --on, --off, --serve, --otherwise or --rules.")
-    return _change(session, flag, environment, body, version, wait)
+    return _change(session, flag, environment, body, version, wait, review=review)
 
 
 @click.command("rollout", cls=WaitingCommand)
@@ -73,6 +76,7 @@ def set_state(
 @needed_environment
 @click.option("--by", help="The attribute that decides who is in; left out: as it is now, else user.")
 @reason
+@review
 @version
 @wait
 @common
@@ -83,6 +87,7 @@ def rollout(
     environment: str,
     by: str | None,
     reason: str | None,
+    review: bool,
     version: int | None,
     wait: float | None,
 ) -> ExitCode:
@@ -90,7 +95,8 @@ def rollout(
 
     To PERCENT of those whom no rule matches. Who has it keeps it as the share grows.
     """
-    return _change(session, flag, environment, given(rollout=percent, by=by, reason=reason), version, wait)
+    body = given(rollout=percent, by=by, reason=reason)
+    return _change(session, flag, environment, body, version, wait, review=review)
 
 
 def _change(
@@ -100,7 +106,13 @@ def _change(
     body: dict[str, Any],
     version: int | None,
     wait: float | None,
+    *,
+    review: bool,
 ) -> ExitCode:
+    if review:
+        why = body.pop("reason", None)
+        about = {"service": flag.service, "flag": flag.key, "environment": environment, "change": {"state": body}}
+        return ask(session, why, version=version, wait=wait, **about)
     path = ("services", flag.service, "flags", flag.key, "environments", environment)
     document = session.api.patch(*path, body=body, version=version, **now(wait))
     sentence = f"{flag} in {environment}: {state(document, environment)} (revision {document['version']})"

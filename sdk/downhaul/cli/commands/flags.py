@@ -24,10 +24,12 @@ from downhaul.cli.options import (
     given,
     limit,
     newest,
+    reason,
     version,
     wait,
     yes,
 )
+from downhaul.cli.reviewing import ask, review
 from downhaul.cli.session import Session
 from downhaul.cli.variants import read_variants
 from downhaul.cli.watching import await_written, now
@@ -102,9 +104,15 @@ def show_flag(session: Session, flag: FlagName, environment: str | None) -> None
 @click.option("--tag", "tags", multiple=True, help="A tag; repeatable.")
 @click.option("--expires", metavar="DATE", help="When it should be gone, such as 2027-01-31.")
 @click.option("--file", "document", type=OBJECT, help="The whole flag as JSON; the other options change parts of it.")
+@reason
 @common
 def create_flag(
-    session: Session, flag: FlagName, document: dict[str, Any] | None, variants: tuple[str, ...], **parts: Any
+    session: Session,
+    flag: FlagName,
+    document: dict[str, Any] | None,
+    variants: tuple[str, ...],
+    reason: str | None,
+    **parts: Any,
 ) -> None:
     """Make a flag; it is off everywhere.
 
@@ -112,23 +120,37 @@ def create_flag(
     """
     body = _document(flag, document, {**parts, "type": parts["type"] or (document or {}).get("type", "boolean")})
     body |= given(variants=read_variants(variants, body["type"]))
-    made = session.api.post("services", flag.service, "flags", body=body)
+    made = session.api.post("services", flag.service, "flags", body=body, reason=reason)
     session.answer(made, f"{flag} is made, and off everywhere." if document is None else f"{flag} is made.")
 
 
 @flags.command("delete", cls=WaitingCommand)
 @click.argument("flag", type=FLAG, metavar="SERVICE/FLAG")
+@reason
+@review
 @version
 @wait
 @yes
 @common
-def delete_flag(session: Session, flag: FlagName, version: int | None, wait: float | None, yes: bool) -> ExitCode:
+def delete_flag(
+    session: Session,
+    flag: FlagName,
+    reason: str | None,
+    review: bool,
+    version: int | None,
+    wait: float | None,
+    yes: bool,
+) -> ExitCode:
     """Remove a flag, with its states and rules.
 
     Where code still asks for it, the caller's default is served.
     """
+    if review:
+        about = {"service": flag.service, "flag": flag.key, "change": {"delete": True}}
+        return ask(session, reason, version=version, wait=wait, **about)
     confirm(f"Remove {flag}?", yes=yes)
-    gone = session.api.delete("services", flag.service, "flags", flag.key, version=version, **now(wait))
+    path = ("services", flag.service, "flags", flag.key)
+    gone = session.api.delete(*path, version=version, reason=reason, **now(wait))
     document, sentence = {"deleted": str(flag)}, f"{flag} is removed"
     if wait is None:
         session.answer(document, f"{sentence}.")

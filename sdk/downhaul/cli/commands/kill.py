@@ -11,6 +11,7 @@ from downhaul.cli.api import new_operation
 from downhaul.cli.errors import CliError, ExitCode
 from downhaul.cli.insisting import insist
 from downhaul.cli.options import FLAG, SERVICE, FlagName, WaitingCommand, common, environment, given, reason, wait
+from downhaul.cli.reviewing import ask, review
 from downhaul.cli.session import Session
 from downhaul.cli.watching import await_all
 from downhaul.cli.words import listed
@@ -45,14 +46,33 @@ def kill(session: Session, **selection: Any) -> ExitCode:
 @_services
 @environment
 @click.option("--reason", required=True, help="Why it is safe again, for the log.")
+@review
 @wait
 @common
-def restore(session: Session, **selection: Any) -> ExitCode:
+def restore(session: Session, review: bool, **selection: Any) -> ExitCode:
     """Lift the kill of flags.
 
     They are served again as their states and rules say.
     """
+    if review:
+        return _ask(session, **selection)
     return _switch(session, "restore", **selection)
+
+
+def _ask(
+    session: Session,
+    flags: tuple[FlagName, ...],
+    tags: tuple[str, ...],
+    services: tuple[str, ...],
+    environment: str | None,
+    reason: str,
+    wait: float | None,
+) -> ExitCode:
+    if len(flags) != 1 or tags or services:
+        raise click.UsageError("A review is of one flag: name it as SERVICE/FLAG.")
+    flag = flags[0]
+    change = {"restore": True}
+    return ask(session, reason, wait=wait, service=flag.service, flag=flag.key, environment=environment, change=change)
 
 
 def _switch(

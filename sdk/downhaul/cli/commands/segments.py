@@ -8,8 +8,9 @@ import click
 
 from downhaul.cli.acknowledgement import Change
 from downhaul.cli.errors import CliError, ExitCode
-from downhaul.cli.options import OBJECT, SEGMENT, WaitingCommand, common, confirm, limit, version, wait, yes
+from downhaul.cli.options import OBJECT, SEGMENT, WaitingCommand, common, confirm, limit, reason, version, wait, yes
 from downhaul.cli.output import fields, table
+from downhaul.cli.reviewing import ask, review
 from downhaul.cli.session import Session
 from downhaul.cli.watching import await_written, now
 from downhaul.cli.words import condition, when
@@ -53,17 +54,29 @@ def show_segment(session: Session, key: str) -> None:
 @click.argument("key", type=SEGMENT)
 @click.option("--when", "condition", type=OBJECT, required=True, help="The condition.")
 @click.option("--name", help="How people call it; left out: as it is, else the key.")
+@reason
+@review
 @version
 @wait
 @common
 def set_segment(
-    session: Session, key: str, condition: Any, name: str | None, version: int | None, wait: float | None
+    session: Session,
+    key: str,
+    condition: Any,
+    name: str | None,
+    reason: str | None,
+    review: bool,
+    version: int | None,
+    wait: float | None,
 ) -> ExitCode:
     """Make a segment, or change it for every rule that uses it."""
+    asked = version
     if name is None:
         name, version = _as_it_is(session, key, version)
     body = {"key": key, "name": name, "when": condition}
-    document = session.api.put("segments", key, body=body, version=version, **now(wait))
+    if review:
+        return ask(session, reason, version=asked, wait=wait, segment=key, change={"replace": body})
+    document = session.api.put("segments", key, body=body, version=version, reason=reason, **now(wait))
     sentence = f"The segment {key} is set (revision {document['version']})"
     if wait is None:
         session.answer(document, f"{sentence}.")
