@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import json
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from itertools import groupby
@@ -20,6 +21,7 @@ from downhaul_admin import forms, gate
 from downhaul_admin.pages import page
 
 SHOWN = 50
+SHORT = 60
 FILTERS = ("service", "flag", "by", "environment", "action")
 DAYS = ("since", "until")
 ACTIONS = (
@@ -78,12 +80,12 @@ def add(pages: Blueprint, services: Services, settings: Settings) -> None:
     @pages.get("/changes/<int:revision>")
     @gate.person
     def change(actor: Actor, revision: int) -> Response:
-        entry = services.history.entry(actor, revision)
+        entry, words = services.history.entry(actor, revision), services.change_words.of(actor, revision)
         return page(
             "downhaul_admin/changes/change.html",
             actor,
             entry=entry,
-            documents=[_document(each) for each in entry["documents"]],
+            documents=[_document(each, words) for each in entry["documents"]],
         )
 
 
@@ -116,11 +118,12 @@ def _export(given: Mapping[str, str]) -> str:
     return urlencode(wanted)
 
 
-def _document(each: Mapping[str, Any]) -> dict[str, Any]:
+def _document(each: Mapping[str, Any], words: Mapping[tuple[str, str | None, str], Sequence[str]]) -> dict[str, Any]:
     flag = each["kind"] == "flag"
     return {
         "name": f"{each['service']}/{each['key']}" if flag else f"{each['kind']} {each['key']}",
         "path": _path(each),
+        "sentences": words.get((each["kind"], each["service"], each["key"]), ()),
         "changes": [line(change) for change in each["changes"]],
     }
 
@@ -136,4 +139,14 @@ def _path(each: Mapping[str, Any]) -> str | None:
 def line(change: Mapping[str, Any]) -> dict[str, Any]:
     """A difference as templates take it."""
     where = " › ".join(part.replace("~1", "/").replace("~0", "~") for part in change["path"].split("/")[1:])
-    return {"where": where or "all of it", "op": change["op"], "before": change["before"], "after": change["after"]}
+    return {
+        "where": where or "all of it",
+        "before": None if change["op"] == "add" else _json(change["before"]),
+        "after": None if change["op"] == "remove" else _json(change["after"]),
+    }
+
+
+def _json(value: Any) -> str:
+    """On one line where that is short."""
+    short = json.dumps(value, ensure_ascii=False)
+    return short if len(short) <= SHORT else json.dumps(value, ensure_ascii=False, indent=2)

@@ -86,6 +86,7 @@ def test_a_change_has_a_page_with_what_differs(shop: Browserless) -> None:
     done = shop.services.kill.kill(shop.bootstrap, "checkout", "new-checkout", reason="<b>double</b>")
     page = shop.sign_in("viewer").get(f"/changes/{done.revision}")
     assert "environments › production › killed" in words(page)
+    assert "In production: killed; everyone gets off." in words(page)
     assert "&lt;b&gt;double" in page.text and "<b>double" not in page.text
     assert shop.get("/changes/999999").status_code == 404
 
