@@ -4,21 +4,36 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from downhaul import __version__
 from downhaul_server.services.container import Services
 from downhaul_server.settings import Settings
-from flask import Blueprint, Response, make_response, render_template, request, send_from_directory
+from flask import Blueprint, Response, send_from_directory
 
-from downhaul_admin import account, changes, crosssite, gate, headers, killpages, lists, panic, peoplepages, signin
+from downhaul_admin import (
+    account,
+    changes,
+    crosssite,
+    errorpages,
+    fleetpage,
+    gate,
+    headers,
+    healthpage,
+    home,
+    killpages,
+    lists,
+    live,
+    panic,
+    peoplepages,
+    servicepage,
+    signin,
+)
 from downhaul_admin import pages as frame
-from downhaul_admin.health import describe
 
 STATIC = Path(__file__).parent / "static"
 STATIC_AGE_S = 300
 
 
 def create_blueprint(services: Services, settings: Settings) -> Blueprint:
-    """`/`, and the static files of the pages under `/static/admin/`."""
+    """Every page, and the static files of the pages under `/static/admin/`."""
     pages = Blueprint("downhaul_admin", __name__, template_folder="templates")
     gate.attach(pages, services, settings)
     headers.secure(pages)
@@ -31,18 +46,9 @@ def create_blueprint(services: Services, settings: Settings) -> Blueprint:
     panic.add(pages, services, settings)
     changes.add(pages, services, settings)
     lists.add(pages, services, settings)
-
-    @pages.get("/")
-    @gate.public
-    def landing() -> Response:
-        page = render_template(
-            "downhaul_admin/landing.html",
-            health=describe(services.health()),
-            version=__version__,
-            environment=settings.default_environment,
-            url=request.host_url.rstrip("/"),
-        )
-        return make_response(page, {"Cache-Control": "no-store"})
+    for room in (home, servicepage, fleetpage, healthpage, live):
+        room.add(pages, services, settings)
+    errorpages.add(pages)
 
     # A view of our own, because Flask's cannot be declared public.
     @pages.get("/static/admin/<path:filename>")

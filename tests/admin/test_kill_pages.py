@@ -138,7 +138,9 @@ def test_only_those_who_may_kill_there_can(shop: Browserless) -> None:
     payments = shop.by("operator", name="payer", services=["payments"])
     assert payments.post(f"{FLAG}/kill").status_code == 403
     assert shop.stranger().post(f"{FLAG}/kill").status_code == 303
-    assert shop.by("admin", name="boss").post(f"{FLAG}/kill", origin={"Sec-Fetch-Site": "cross-site"}).status_code == 403
+    assert (
+        shop.by("admin", name="boss").post(f"{FLAG}/kill", origin={"Sec-Fetch-Site": "cross-site"}).status_code == 403
+    )
     assert not is_killed(shop)
 
 

@@ -111,7 +111,13 @@ class Actor:
 
     def to_json(self) -> dict[str, Any]:
         """What the log keeps."""
-        return {"name": self.name, "kind": self.kind, "role": self.role, "token": self.token_id, "address": self.address}
+        return {
+            "name": self.name,
+            "kind": self.kind,
+            "role": self.role,
+            "token": self.token_id,
+            "address": self.address,
+        }
 
     def may(self, action: Action) -> bool:
         """Whether it is allowed, somewhere."""

@@ -9,7 +9,9 @@ from downhaul_server.services.acknowledgement import Acknowledgements
 from downhaul_server.services.actors import Actor, SdkKey
 from downhaul_server.services.audience import Audience
 from downhaul_server.services.audit import Audit
+from downhaul_server.services.bulletin import Bulletin
 from downhaul_server.services.catalog import Catalog
+from downhaul_server.services.change_words import ChangeWords
 from downhaul_server.services.commit import Committer
 from downhaul_server.services.drill import Drills
 from downhaul_server.services.drill_results import NOTE, DrillResults
@@ -29,6 +31,7 @@ from downhaul_server.services.latency import Latency
 from downhaul_server.services.links import Links
 from downhaul_server.services.logins import Logins
 from downhaul_server.services.oidc import OpenId
+from downhaul_server.services.overview import Overview
 from downhaul_server.services.passwords import Passwords
 from downhaul_server.services.people import People
 from downhaul_server.services.review_subjects import Subjects
@@ -61,6 +64,7 @@ class Services:
         self.keys = Keys(committer, settings.admin_token, usage)
         self.links = Links(committer, self.kill, usage)
         self.history = History(store)
+        self.change_words = ChangeWords(store)
         self.audit = Audit(store)
         self.snapshots = Snapshots(store)
         self.evaluate = Evaluate(self.snapshots, settings.default_environment)
@@ -77,6 +81,8 @@ class Services:
         audience = Audience(self.snapshots)
         self.acknowledgements = Acknowledgements(store, committer, self.fleet, audience)
         self.survey = Survey(store, self.fleet, audience, settings.default_environment)
+        self.overview = Overview(store, self.survey)
+        self.bulletin = Bulletin(store)
         self.evaluations = Evaluations(store, settings.default_environment)
         self.staleness = Staleness(store, committer, settings.default_environment)
         self.latency = Latency(store, self.fleet)
@@ -111,6 +117,7 @@ class Services:
     def stop(self) -> None:
         """The process is about to end: whoever waits is answered now. Does not block; idempotent."""
         self.streams.stop()
+        self.bulletin.stop()
         self.acknowledgements.stop()
 
     def health(self) -> dict[str, Any]:

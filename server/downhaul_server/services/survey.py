@@ -76,6 +76,10 @@ class Survey:
             self._expect(view, group, now)
         self._expected = {group: expected for group, expected in self._expected.items() if group in set(groups)}
 
+    def groups(self) -> list[Group]:
+        """Where somebody is, or was a short while ago."""
+        return list(self._fleet.groups())
+
     def instances(self, group: Group) -> Iterator[Seen]:
         """All that are known in a group, gone ones too; nobody where there is no such service any more."""
         now = self._fleet.now()

@@ -1,0 +1,52 @@
+"""What cannot be done, as a page that says so: what happened, what was expected, and that nothing was lost."""
+
+from __future__ import annotations
+
+from downhaul_server.services.errors import (
+    AlreadyExists,
+    Forbidden,
+    InProgress,
+    InUse,
+    Invalid,
+    NotFound,
+    OperationConflict,
+    Overloaded,
+    ServiceError,
+    TooMany,
+    Unauthenticated,
+    Unavailable,
+    VersionMismatch,
+)
+from flask import Blueprint, Response
+
+from downhaul_admin import gate
+from downhaul_admin.pages import page
+from downhaul_admin.signin import sentence
+
+SAID: dict[type[ServiceError], tuple[int, str, str]] = {
+    NotFound: (404, "Not there", "It may have been deleted, or the address is mistyped."),
+    Forbidden: (403, "Not allowed", "Ask an administrator of Downhaul for the role that this takes."),
+    Invalid: (422, "That cannot be accepted", "Nothing was changed. Go back, and what you typed is still there."),
+    VersionMismatch: (409, "Somebody else was quicker", "Nothing was changed. Look at what it is now, and try again."),
+    AlreadyExists: (409, "There already", "Nothing was changed. Choose another key."),
+    InUse: (409, "In use", "Nothing was changed. Take it out of use first."),
+    InProgress: (409, "Going on already", "Wait until it is over."),
+    OperationConflict: (409, "Done already", "This form was sent before, with other contents. Load the page again."),
+    TooMany: (429, "Too many attempts", "Wait a little."),
+    Overloaded: (503, "Too busy", "Try again in a moment."),
+    Unavailable: (503, "Not now", "What is on stays on and what is off stays off, meanwhile. Try again in a moment."),
+}
+OTHERWISE = (409, "That cannot be done", "Nothing was changed.")
+
+
+def add(pages: Blueprint) -> None:
+    """For every error of the services that a page has no better answer to."""
+
+    @pages.errorhandler(ServiceError)
+    def said(error: ServiceError) -> Response:
+        actor = None if isinstance(error, Unauthenticated) else gate.current()
+        if actor is None:
+            return gate.to_sign_in()
+        status, title, hint = next((said for kind, said in SAID.items() if isinstance(error, kind)), OTHERWISE)
+        data = {"title": title, "detail": sentence(str(error)), "hint": hint, "retry": status == 503}
+        return page("downhaul_admin/error.html", actor, status=status, live=False, **data)
