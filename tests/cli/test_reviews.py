@@ -137,3 +137,13 @@ def test_environments_tell_what_a_change_needs(team: Team) -> None:
     assert team.as_("admin", "environments", "set", "production").code == 2
     made = team.as_("admin", "environments", "set", "production", "--unprotected", "--reason", "glass")
     assert made.out == "The environment production is set; changes: free.\n"
+
+
+def test_the_log_says_who_approved_and_who_broke_the_glass(team: Team) -> None:
+    review = asked(team)
+    assert team.as_("ben", "reviews", "approve", review, "--yes").code == 0
+    assert team.as_("admin", "flags", "set", FLAG, *PRODUCTION, "--on", "--reason", "at night").code == 0
+    for words in (("log", "--limit", "2"), ("flags", "history", FLAG)):
+        said = " ".join(team.as_("ada", *words).out.replace("│", " ").split())
+        assert "asked by ada" in said
+        assert "broke the" in said

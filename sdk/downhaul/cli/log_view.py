@@ -8,7 +8,7 @@ from typing import Any
 from rich.text import Text
 
 from downhaul.cli.output import Listed, plain, table
-from downhaul.cli.words import clock, value
+from downhaul.cli.words import clock, listed, value
 
 _LONGEST = 120
 """Characters of a value in a table; `--json` has all of it."""
@@ -17,7 +17,7 @@ _LONGEST = 120
 def log_table(entries: Sequence[Mapping[str, Any]]) -> Listed:
     """A line for each commit."""
     headers = ["REV", "WHEN (UTC)", "WHO", "WHAT", "ON", "REASON"]
-    return table(headers, [[*_head(each), _documents(each["documents"]), each.get("reason")] for each in entries])
+    return table(headers, [[*_head(each), _documents(each["documents"]), _why(each)] for each in entries])
 
 
 def refused_table(entries: Sequence[Mapping[str, Any]]) -> Listed:
@@ -36,14 +36,14 @@ def _refused(entry: Mapping[str, Any]) -> list[str | int | None]:
 def log_line(entry: Mapping[str, Any]) -> Text:
     """One commit on a line: `42  2026-11-23 22:07:01 UTC  anna  flag.kill  checkout/new-checkout  double charges`."""
     revision, at, *parts = _head(entry)
-    told = [f"{revision:>6}", f"{at} UTC", *parts, _documents(entry["documents"]), entry.get("reason")]
+    told = [f"{revision:>6}", f"{at} UTC", *parts, _documents(entry["documents"]), _why(entry)]
     return plain("  ".join(str(part) for part in told if part).replace("\n", " "))
 
 
 def history_table(entries: Sequence[Mapping[str, Any]]) -> Listed:
     """A line for each change of one flag, with what became different."""
     headers = ["REV", "WHEN (UTC)", "WHO", "WHAT", "CHANGES", "REASON"]
-    rows = [[*_head(each), "\n".join(change(one) for one in each["changes"]), each.get("reason")] for each in entries]
+    rows = [[*_head(each), "\n".join(change(one) for one in each["changes"]), _why(each)] for each in entries]
     return table(headers, rows)
 
 
@@ -61,6 +61,16 @@ def change(document: Mapping[str, Any]) -> str:
 
 def _head(entry: Mapping[str, Any]) -> list[str | int | None]:
     return [entry["revision"], clock(entry["at"]), entry["actor"], entry["action"]]
+
+
+def _why(entry: Mapping[str, Any]) -> str:
+    """The reason, and how it came past an environment's protection."""
+    parts = [str(entry.get("reason") or "")]
+    if review := entry.get("review"):
+        parts.append(f"(review {review['id']}: asked by {review['author']}, approved by {listed(review['approvers'])})")
+    if places := entry.get("broke_glass"):
+        parts.append(f"(nobody had approved it in {listed(places)}: the administrator broke the glass)")
+    return " ".join(part for part in parts if part)
 
 
 def _documents(documents: Sequence[Mapping[str, Any]]) -> str:

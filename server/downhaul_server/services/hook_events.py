@@ -223,7 +223,7 @@ def _sentences(watcher: Actor, change: Change, differences: list[Difference]) ->
         return change_sentences(before, after)
     if kind == REVIEW:
         review = change.after or change.before or {}
-        return change_sentences(review.get("before"), review.get("after"), review.get("segments", {}))
+        return change_sentences(review.get("before"), review.get("after"))
     if kind in ("segment", "service", "environment"):
         return change_sentences(change.before, change.after)
     changed = dict.fromkeys(each["path"].split("/")[1] for each in differences if each["path"])
