@@ -30,7 +30,7 @@ def rules(visitor: Browserless, kind: str) -> list[tuple[str, str]]:
     for rule in app.url_map.iter_rules():
         view = app.view_functions[rule.endpoint]
         if rule.endpoint.startswith("downhaul_admin.") and getattr(view, "downhaul_authentication", None) == kind:
-            path = re.sub(r"<(\w+:)?\w+>", "something", rule.rule)
+            path = re.sub(r"<(\w+:)?\w+>", "something", re.sub(r"<int:\w+>", "1", rule.rule))
             found += [(method, path) for method in (rule.methods or set()) - {"HEAD", "OPTIONS"}]
     return found
 
