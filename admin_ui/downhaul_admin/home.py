@@ -72,7 +72,7 @@ def shown(services: Services, row: Row, stale: set[tuple[str, str]]) -> dict[str
 
 def stale_flags(services: Services, actor: Actor, environment: str) -> set[tuple[str, str]]:
     """Service and key of those that may be tidied away."""
-    return set()
+    return set(services.staleness.names(actor, environment))
 
 
 def _chosen(row: Row, word: str, stale: set[tuple[str, str]]) -> bool:

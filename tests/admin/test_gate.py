@@ -13,7 +13,15 @@ from downhaul_server.signing_in import SigningIn
 from support.pages import ADMIN_TOKEN, Browserless, open_pages
 from support.redis import FakeRedis, RealRedis
 
-PUBLIC = {"/login", "/login/password", "/login/provider", "/login/callback", "/logout", "/static/admin/<path:filename>"}
+PUBLIC = {
+    "/login",
+    "/login/password",
+    "/login/provider",
+    "/login/callback",
+    "/logout",
+    "/welcome",
+    "/static/admin/<path:filename>",
+}
 ELSEWHERE = [
     {"Sec-Fetch-Site": "cross-site"},
     {"Sec-Fetch-Site": "same-site"},
@@ -40,7 +48,7 @@ def test_every_page_says_who_may_see_it_and_only_these_are_public(visitor: Brows
     pages = [rule for rule in visitor.app.url_map.iter_rules() if rule.endpoint.startswith("downhaul_admin.")]
     kinds = {rule.rule: getattr(views[rule.endpoint], "downhaul_authentication", None) for rule in pages}
     assert None not in kinds.values()
-    assert {rule for rule, kind in kinds.items() if kind == "public"} - {"/"} == PUBLIC
+    assert {rule for rule, kind in kinds.items() if kind == "public"} == PUBLIC
     assert set(kinds.values()) == {"public", "session"}
 
 

@@ -44,7 +44,7 @@ def client(**health: Any) -> FlaskClient:
 
 
 def text_of(**health: Any) -> str:
-    answer = client(**health).get("/")
+    answer = client(**health).get("/welcome")
     assert answer.status_code == 200
     return answer.text
 
@@ -84,7 +84,7 @@ def test_nothing_secret_is_shown() -> None:
 
 
 def test_the_policy_allows_nothing_from_elsewhere_and_the_page_needs_none() -> None:
-    answer = client().get("/")
+    answer = client().get("/welcome")
     policy = answer.headers["Content-Security-Policy"]
     assert "default-src 'none'" in policy and "style-src 'self'" in policy and "img-src 'self'" in policy
     assert "unsafe" not in policy and "http" not in policy
@@ -92,13 +92,13 @@ def test_the_policy_allows_nothing_from_elsewhere_and_the_page_needs_none() -> N
 
 
 def test_a_hostile_host_header_is_no_markup() -> None:
-    answer = client().get("/", headers={"Host": 'x"><script>'})
+    answer = client().get("/welcome", headers={"Host": 'x"><script>'})
     assert "<script" not in answer.text
 
 
 def test_every_file_that_it_names_is_served() -> None:
     browser = client()
-    names = re.findall(r'(?:href|src)="(/static/[^"]+)"', browser.get("/").text)
+    names = re.findall(r'(?:href|src)="(/static/[^"]+)"', browser.get("/welcome").text)
     assert len(set(names)) == 2
     assert {browser.get(name).status_code for name in names} == {200}
 

@@ -19,7 +19,7 @@ BIN = Path(sys.executable).parent
 
 
 def test_the_first_steps_work_when_they_are_followed(lasting_server: Server, tmp_path: Path) -> None:
-    page = requests.get(lasting_server.url, timeout=5).text
+    page = requests.get(f"{lasting_server.url}/welcome", timeout=5).text
     setting_up, program, killing = (
         html.unescape(each) for each in re.findall(r"<code>([^<]*\n?[^<]*)</code></pre>", page)
     )
@@ -36,7 +36,7 @@ def test_the_first_steps_work_when_they_are_followed(lasting_server: Server, tmp
 
 
 def test_the_links_lead_somewhere(lasting_server: Server) -> None:
-    page = requests.get(lasting_server.url, timeout=5).text
+    page = requests.get(f"{lasting_server.url}/welcome", timeout=5).text
     links = re.findall(r'href="(/[^"]*)"', page)
     assert {"/api/v1/docs", "/readyz", "/metrics"} <= set(links)
     assert {lasting_server.get(link) for link in links} == {200}
