@@ -17,7 +17,7 @@ from downhaul_server.services.errors import (
     Unavailable,
     VersionMismatch,
 )
-from flask import Blueprint, Response
+from flask import Blueprint, Response, request
 
 from downhaul_admin import gate
 from downhaul_admin.pages import page
@@ -47,6 +47,8 @@ def add(pages: Blueprint) -> None:
         actor = None if isinstance(error, Unauthenticated) else gate.current()
         if actor is None:
             return gate.to_sign_in()
+        if isinstance(error, (Forbidden, TooMany)):
+            gate.wiring().services.audit.refused(actor, request.method, request.path, gate.address(), str(error))
         status, title, hint = next((said for kind, said in SAID.items() if isinstance(error, kind)), OTHERWISE)
         data = {"title": title, "detail": sentence(str(error)), "hint": hint, "retry": status == 503}
         return page("downhaul_admin/error.html", actor, status=status, live=False, **data)

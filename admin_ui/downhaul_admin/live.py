@@ -7,6 +7,7 @@ from collections.abc import Iterator
 
 from downhaul_server.services.actors import Action, Actor
 from downhaul_server.services.container import Services
+from downhaul_server.services.errors import ServiceError
 from downhaul_server.settings import Settings
 from flask import Blueprint, Response, jsonify, request
 
@@ -30,7 +31,9 @@ def add(pages: Blueprint, services: Services, settings: Settings) -> None:
         since = request.headers.get("Last-Event-ID") or request.args.get("since", "")
         waiting = services.bulletin.watching()
         waiting.__enter__()
-        answer = Response(_events(services, since), content_type="text/event-stream; charset=utf-8")
+        answer = Response(
+            _events(services, since, gate.session_id() or ""), content_type="text/event-stream; charset=utf-8"
+        )
         answer.headers["X-Accel-Buffering"] = "no"
         answer.call_on_close(lambda: waiting.__exit__(None, None, None))
         return answer
@@ -52,14 +55,25 @@ def add(pages: Blueprint, services: Services, settings: Settings) -> None:
         return answer
 
 
-def _events(services: Services, position: str) -> Iterator[str]:
+def _events(services: Services, position: str, session: str) -> Iterator[str]:
+    """Ends with the session: whoever was logged out learns nothing more than one beat later."""
     ends = time.monotonic() + LASTS_S
     yield "retry: 1000\n\n"
     while not services.bulletin.stopping and (left := ends - time.monotonic()) > 0:
         newest = services.bulletin.after(position, min(BEAT_S, left))
+        if not _still_logged_in(services, session):
+            return
         if newest is None:
             yield ": still here\n\n"
             continue
         position = newest
         yield f"event: changed\nid: {position}\ndata: {position}\n\n"
         time.sleep(CALM_S)
+
+
+def _still_logged_in(services: Services, session: str) -> bool:
+    try:
+        services.sessions.resolve(session, active=False)
+    except ServiceError:
+        return False
+    return True

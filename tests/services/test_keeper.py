@@ -73,7 +73,9 @@ def test_what_fails_does_not_end_the_rest(
     monkeypatch.setattr(services.survey, "look", broken)
     store = services._store
     schedule = DrillSchedule(store, services.drills, services.drill_results, every_s=0, environments=())
-    mine = Keeper(store, services.fleet, services.survey, services.drill_results, schedule, Usage(store))
+    mine = Keeper(
+        store, services.fleet, services.survey, services.drill_results, schedule, Usage(store), services.staleness
+    )
     mine.beat()
     assert "housekeeping failed" in caplog.text
     mine.stop()

@@ -1,0 +1,91 @@
+"""The frame of the pages: what changes is told to whoever looks, errors are pages, and everything in scope only."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from support.pages import Browserless, open_pages
+from support.redis import FakeRedis
+
+
+@pytest.fixture
+def visitor(tmp_path: Path) -> Iterator[Browserless]:
+    with open_pages(FakeRedis(), tmp_path) as stranger:
+        owner = stranger.bootstrap
+        for service in ("checkout", "payments"):
+            stranger.services.catalog.create_service(owner, {"key": service})
+            stranger.services.flags.create(owner, service, {"key": f"new-{service}", "type": "boolean"})
+        yield stranger
+
+
+def events(visitor: Browserless, since: str) -> Iterator[str]:
+    answer = visitor.client.get(f"/ui/events?since={since}", base_url="http://localhost", buffered=False)
+    assert answer.status_code == 200
+    return iter(piece.decode() for piece in answer.iter_encoded())
+
+
+def test_a_page_that_is_older_than_the_newest_change_is_told_at_once(visitor: Browserless) -> None:
+    visitor.sign_in("viewer")
+    told = events(visitor, "an-old:1")
+    assert next(told).startswith("retry:")
+    assert next(told).startswith("event: changed\n")
+
+
+def test_whoever_is_logged_out_is_told_nothing_more(visitor: Browserless) -> None:
+    visitor.sign_in("viewer")
+    told = events(visitor, "an-old:1")
+    next(told)
+    assert visitor.session is not None
+    visitor.services.sessions.end(visitor.session)
+    assert list(told) == []
+
+
+def test_the_environment_view_shows_what_somebody_may_see(visitor: Browserless) -> None:
+    text = visitor.sign_in("viewer", services=["checkout"]).get("/").text
+    assert "new-checkout" in text
+    assert "new-payments" not in text
+
+
+def test_search_and_state_choose_flags(visitor: Browserless) -> None:
+    visitor.sign_in("operator")
+    visitor.services.kill.kill(visitor.bootstrap, "payments", "new-payments", environment="production")
+    killed = visitor.get("/?environment=production&state=killed").text
+    assert 'id="flag-payments--new-payments"' in killed
+    assert 'id="flag-checkout--new-checkout"' not in killed
+    assert 'id="flag-checkout--new-checkout"' in visitor.get("/?q=CHECK").text
+    assert "Nothing fits" in visitor.get("/?q=nope").text
+
+
+def test_the_palette_knows_what_somebody_may_see_and_is_asked_for_once(visitor: Browserless) -> None:
+    answer = visitor.sign_in("viewer", services=["checkout"]).get("/ui/index.json")
+    assert answer.get_json()["flags"] == [["checkout", "new-checkout"]]
+    assert "/people" not in answer.text
+    again = visitor.get("/ui/index.json", if_none_match=answer.headers["ETag"])
+    assert again.status_code == 304
+
+
+def test_what_is_not_there_or_not_allowed_is_a_page_that_says_so(visitor: Browserless) -> None:
+    visitor.sign_in("viewer", services=["checkout"])
+    forbidden = visitor.get("/services/payments")
+    assert forbidden.status_code == 403
+    assert "Not allowed" in forbidden.text
+    absent = visitor.by("admin", name="boss").get("/services/nope")
+    assert absent.status_code == 404
+    assert "There is no service nope." in absent.text
+
+
+@pytest.mark.parametrize("path", ["/", "/services/checkout", "/fleet", "/fleet?service=checkout", "/health"])
+def test_each_page_has_one_heading_and_no_markup_that_the_policy_forbids(visitor: Browserless, path: str) -> None:
+    text = visitor.sign_in("admin", name="boss").get(path).text
+    assert text.count("<h1>") == 1
+    assert " style=" not in text
+    assert "onclick" not in text
+
+
+def test_hostile_names_are_text(visitor: Browserless) -> None:
+    visitor.services.flags.patch(
+        visitor.bootstrap, "checkout", "new-checkout", {"owner": "<script>alert(1)</script>", "description": "<b>"}
+    )
+    assert "<script>alert" not in visitor.sign_in("viewer").get("/").text
