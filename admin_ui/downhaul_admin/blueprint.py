@@ -13,6 +13,7 @@ from downhaul_admin import (
     changes,
     crosssite,
     errorpages,
+    flagpage,
     fleetpage,
     gate,
     headers,
@@ -46,7 +47,7 @@ def create_blueprint(services: Services, settings: Settings) -> Blueprint:
     panic.add(pages, services, settings)
     changes.add(pages, services, settings)
     lists.add(pages, services, settings)
-    for room in (home, servicepage, fleetpage, healthpage, live):
+    for room in (home, servicepage, flagpage, fleetpage, healthpage, live):
         room.add(pages, services, settings)
     errorpages.add(pages)
 

@@ -21,7 +21,7 @@ from flask import Blueprint, Response, request
 
 from downhaul_admin import gate
 from downhaul_admin.pages import page
-from downhaul_admin.signin import sentence
+from downhaul_admin.signin import form, sentence
 
 SAID: dict[type[ServiceError], tuple[int, str, str]] = {
     NotFound: (404, "Not there", "It may have been deleted, or the address is mistyped."),
@@ -44,7 +44,10 @@ def add(pages: Blueprint) -> None:
 
     @pages.errorhandler(ServiceError)
     def said(error: ServiceError) -> Response:
-        actor = None if isinstance(error, Unauthenticated) else gate.current()
+        try:
+            actor = None if isinstance(error, Unauthenticated) else gate.current()
+        except Unavailable as away:  # who this is cannot be learned now
+            return form(error=sentence(str(away)), status=503)
         if actor is None:
             return gate.to_sign_in()
         if isinstance(error, (Forbidden, TooMany)):

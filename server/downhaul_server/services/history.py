@@ -108,6 +108,26 @@ class History:
             raise NotFound("revision", str(revision))
         return shown
 
+    def version(self, actor: Actor, service: str, flag: str, revision: int) -> dict[str, Any]:
+        """The flag as a commit left it, to be replaced by: without kills, in the environments that the actor sees.
+
+        Raises NotFound (also where the flag was deleted by it), Forbidden, Unavailable.
+        """
+        authorize(actor, Action.READ, service)
+        with store_errors():
+            found = self._store.entry(revision)
+        where = address("flag", service, flag)
+        body = next((change.after for change in found.changes if change.address == where), None) if found else None
+        if body is None:
+            raise NotFound("version", f"{service}/{flag}", str(revision))
+        known = [document.key for document in newest_view(self._store).of_kind("environment/")]
+        whole = comparable(body, [place for place in known if actor.reaches(service, place)])
+        states = {
+            place: {name: value for name, value in state.items() if name != "killed"}
+            for place, state in whole["environments"].items()
+        }
+        return whole | {"environments": states}
+
     def _page(
         self,
         item: Callable[[Entry], dict[str, Any] | None],
