@@ -1,6 +1,6 @@
 """Conditions as forms: a tree of groups and clauses, each field named by its place. Pure.
 
-A node is `{kind: all | any | clause | segment, not: bool}` with `items` (groups), `attribute`, `op`, `values` (one text a
+A node is `{kind: all | any | clause | segment, not: bool}` with `items` (groups), `attribute`, `op`, `values` (one a
 line) or `segment`. Its fields are `when.kind`, `when.0.attribute`, `when.1.0.op` and so on.
 """
 

@@ -10,6 +10,7 @@ from downhaul_server.services.actors import Action, Actor, authorize
 from downhaul_server.services.container import Services
 from downhaul_server.services.documents import copied
 from downhaul_server.services.errors import ApprovalRequired, Invalid, OperationConflict, ServiceError, VersionMismatch
+from downhaul_server.services.metadata import PURPOSES
 from downhaul_server.settings import Settings
 from flask import Blueprint, Response, request
 
@@ -19,7 +20,6 @@ from downhaul_admin.pages import page, see_other
 from downhaul_admin.signin import sentence
 
 LONGEST_JSON = 1_000_000
-PURPOSES = ("release", "experiment", "ops", "permission")
 NEW_RULE = {"when": {"all": [{"attribute": "user", "op": "in", "values": []}]}}
 
 Change = dict[str, Any]

@@ -280,9 +280,9 @@ def test_a_crowd_is_as_easily_watched_as_a_few(services: Services) -> None:
         services.kill.restore(ADMIN, CHECKOUT, FLAG, reason="again")
         asked = Asked(services, services.kill.kill(ADMIN, CHECKOUT, FLAG))
         sample = crowd[:200]
-        began = time.monotonic()
+        began = time.thread_time()  # not what others on this machine take meanwhile
         everybody_reports(services, sample)
-        each = (time.monotonic() - began) / len(sample)
+        each = (time.thread_time() - began) / len(sample)
         for instance in crowd:
             instance.report(services, leaving=True, epoch=None)
         assert asked.answer().confirmed

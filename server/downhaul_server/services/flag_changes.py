@@ -8,7 +8,7 @@ from typing import Any
 
 from downhaul.engine import decode_definition, decode_state
 
-from downhaul_server.services import nesting, references, rollout
+from downhaul_server.services import metadata, nesting, references, rollout
 from downhaul_server.services.actors import ALL, Action, Actor, authorize
 from downhaul_server.services.documents import READ_ONLY, check_fields, check_same, copied, refusing, same_json, stamped
 from downhaul_server.services.errors import Invalid, Path
@@ -39,6 +39,7 @@ def build(view: View, document: Body, service: str, key: str, before: Document |
     check_fields(document, FIELDS | READ_ONLY)
     check_same(document, service=service, key=key)
     flag = complete(document, service, key, before)
+    metadata.check(flag)
     with refusing():
         definition = decode_definition(definition_of(flag))
     flag["environments"] = _states(view, flag, document.get("environments") or {}, before)

@@ -25,9 +25,9 @@ from downhaul_server.api.schemas.fields import (
 )
 from downhaul_server.api.schemas.fleet import WAITED, AcknowledgementSchema
 from downhaul_server.services import names
+from downhaul_server.services.metadata import PURPOSES
 
 TYPES = ("boolean", "string", "number", "json")
-PURPOSES = ("release", "experiment", "ops", "permission")
 STATES = ("on", "off", "killed", "partly")
 MOST_RULES = 1000
 
