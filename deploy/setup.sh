@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Set-up steps shared by the Makefile: `setup.sh venv DIR` and `setup.sh redis`. Both are idempotent.
+# Set-up steps shared by the Makefile: `setup.sh venv DIR`, `setup.sh redis`, `setup.sh chromium`. All are idempotent.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
@@ -35,6 +35,13 @@ redis() {
   echo "No redis-server on this machine; installing one with the system's package manager" >&2
   install redis-server redis redis redis >&2 && return
   echo "Could not install a Redis server; the one that the 'embedded' extra ships is used where it exists" >&2
+}
+
+chromium() {
+  if command -v chromium >/dev/null || command -v chromium-browser >/dev/null || command -v google-chrome >/dev/null; then return; fi
+  echo "No Chromium on this machine; installing one with the system's package manager" >&2
+  install chromium chromium chromium chromium >&2 && return
+  echo "Could not install Chromium; the tests in a real browser are skipped, or fail where CI is set" >&2
 }
 
 "$@"

@@ -11,6 +11,9 @@ from collections.abc import Mapping
 from typing import Any
 
 from downhaul.engine.operators import OPERATORS, WITHOUT_VALUES
+from downhaul_server.services.errors import Invalid, ServiceError
+
+from downhaul_admin.signin import sentence
 
 ROOT = "when"
 MOST = 500
@@ -142,6 +145,23 @@ def _edited(node: Node, steps: list[int], new: Node | None) -> Node:
     if not rest and new is None:
         return node | {"items": items[:first] + items[first + 1 :]}
     return node | {"items": [_edited(item, rest, new) if at == first else item for at, item in enumerate(items)]}
+
+
+def sent(fields: Mapping[str, str]) -> Node:
+    """What a form sent, after the button that was pressed; `save` leaves it as it is."""
+    tree, deed = from_fields(fields), fields.get("do", "save")
+    return tree if deed == "save" else edited(tree, deed)
+
+
+def faults(error: ServiceError | None) -> dict[str, str]:
+    """Sentences by the field of the condition that they are about."""
+    if not isinstance(error, Invalid):
+        return {}
+    return {
+        place_of(where[where.index("when") + 1 :]): sentence(message)
+        for where, message in error.errors
+        if "when" in where
+    }
 
 
 def place_of(path: tuple[str | int, ...]) -> str:

@@ -350,7 +350,7 @@ def _rule(
     variants = list(document["variants"])
     rule = NEW_RULE | {"serve": {"variant": variants[0]}} if new else rules[int(number) - 1]
     typed = serving.sent(request.form, variants) if sent else serving.to_fields(rule["serve"], variants)
-    tree = _tree() if sent else conditions.to_form(rule["when"])
+    tree = conditions.sent(request.form) if sent else conditions.to_form(rule["when"])
     return page(
         "downhaul_admin/flag/rule.html",
         actor,
@@ -362,29 +362,12 @@ def _rule(
         tree=tree,
         operators=conditions.operators(),
         version=request.form.get("version", "") if sent else document["version"],
-        faults=_rule_faults(error),
+        faults=conditions.faults(error),
         errors=forms.errors(error),
         theirs=isinstance(error, VersionMismatch),
         reason=request.form.get("reason", ""),
         operation=forms.operation(),
     )
-
-
-def _tree() -> conditions.Node:
-    """As sent, after the button that was pressed."""
-    tree, deed = conditions.from_fields(request.form), request.form.get("do", "save")
-    return tree if deed == "save" else conditions.edited(tree, deed)
-
-
-def _rule_faults(error: ServiceError | None) -> dict[str, str]:
-    """By field of the condition."""
-    if not isinstance(error, Invalid):
-        return {}
-    return {
-        conditions.place_of(where[where.index("when") + 1 :]): sentence(message)
-        for where, message in error.errors
-        if "when" in where
-    }
 
 
 def _save_rule(services: Services, actor: Actor, service: str, flag: str, number: str) -> Response:

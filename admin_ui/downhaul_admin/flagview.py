@@ -9,12 +9,12 @@ from typing import Any
 from downhaul_server.services.actors import Actor
 from downhaul_server.services.container import Services
 from downhaul_server.services.errors import Unavailable
-from downhaul_server.services.overview import word_of
-from downhaul_server.services.words import condition_words, serve_words, state_sentence
+from downhaul_server.services.overview import FleetCounts, word_of
+from downhaul_server.services.words import serve_words, state_sentence
 
 from downhaul_admin import serving
-from downhaul_admin.killpages import NOBODY
 
+NOBODY = FleetCounts()
 READ_ONLY = ("version", "created_at", "updated_at", "service", "key", "salt")
 LAST_CHANGES = 15
 HOURS = 24
@@ -136,7 +136,6 @@ def _rule(document: Mapping[str, Any], rule: Mapping[str, Any], names: Mapping[s
     return {
         "name": rule.get("name") or "",
         "enabled": rule.get("enabled", True),
-        "when": condition_words(rule["when"], names),
-        "serve": serve_words(document, rule["serve"]),
+        "words": serve_words(document, rule["serve"], rule["when"], names),
         "shares": serving.shares(serving.to_fields(rule["serve"], list(document["variants"]))),
     }

@@ -14,6 +14,7 @@ from downhaul_server.settings import Settings
 from flask import Blueprint, Response, request
 
 from downhaul_admin import gate
+from downhaul_admin.flagview import segment_names
 from downhaul_admin.pages import environment_of, page
 
 SHOWN = 100
@@ -32,10 +33,11 @@ def add(pages: Blueprint, services: Services, settings: Settings) -> None:
         query, word = request.args.get("q", "").strip(), request.args.get("state", "")
         rows = services.overview.flags(actor, environment, query=query)
         counts = Counter(row.word for row in rows)
-        stale = stale_flags(services, actor, environment)
+        stale = set(services.staleness.names(actor, environment))
         counts["stale"] = sum((row.service, row.flag) in stale for row in rows)
         chosen = [row for row in rows if _chosen(row, word, stale)]
         first = max(request.args.get("from", 0, type=int), 0)
+        names = segment_names(services, actor)
         return page(
             "downhaul_admin/home.html",
             actor,
@@ -46,7 +48,7 @@ def add(pages: Blueprint, services: Services, settings: Settings) -> None:
             found=len(chosen),
             first=first,
             last=min(first + SHOWN, len(chosen)),
-            rows=[shown(services, row, stale) for row in chosen[first : first + SHOWN]],
+            rows=[shown(row, stale, names) for row in chosen[first : first + SHOWN]],
             more=more_of(first, len(chosen)),
             fleets=_fleets(services, actor, environment),
             changes=services.history.log(actor, environment=environment, limit=LAST_CHANGES).items,
@@ -54,7 +56,7 @@ def add(pages: Blueprint, services: Services, settings: Settings) -> None:
         )
 
 
-def shown(services: Services, row: Row, stale: set[tuple[str, str]]) -> dict[str, Any]:
+def shown(row: Row, stale: set[tuple[str, str]], segments: dict[str, str]) -> dict[str, Any]:
     """A row as templates take it."""
     body = row.document.body
     return {
@@ -64,15 +66,10 @@ def shown(services: Services, row: Row, stale: set[tuple[str, str]]) -> dict[str
         "path": f"/services/{row.service}/flags/{row.flag}",
         "word": row.word,
         "stale": (row.service, row.flag) in stale,
-        "sentence": state_sentence(body, row.state),
+        "sentence": state_sentence(body, row.state, segments),
         "owner": body["owner"],
         "changed_at": row.changed_at,
     }
-
-
-def stale_flags(services: Services, actor: Actor, environment: str) -> set[tuple[str, str]]:
-    """Service and key of those that may be tidied away."""
-    return set(services.staleness.names(actor, environment))
 
 
 def _chosen(row: Row, word: str, stale: set[tuple[str, str]]) -> bool:

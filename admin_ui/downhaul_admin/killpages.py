@@ -9,16 +9,15 @@ from typing import Any
 from downhaul_server.services.actors import Action, Actor, authorize
 from downhaul_server.services.container import Services
 from downhaul_server.services.errors import ApprovalRequired, Invalid, OperationConflict, ServiceError, Unavailable
-from downhaul_server.services.overview import FleetCounts
 from downhaul_server.services.words import outcome, state_sentence
 from downhaul_server.settings import Settings
 from flask import Blueprint, Response, request
 
 from downhaul_admin import forms, gate, obeying
+from downhaul_admin.flagview import NOBODY, segment_names
 from downhaul_admin.pages import page, places_of, see_other
 
 FLAG = "/services/<service>/flags/<flag>"
-NOBODY = FleetCounts()
 LONGEST_VALUE = 120
 
 
@@ -152,7 +151,7 @@ def _about(services: Services, actor: Actor, service: str, flag: str, place: str
     document = services.flags.get(actor, service, flag)
     services.catalog.get_environment(actor, place)
     state = document["environments"][place]
-    names = {item["key"]: item["name"] for item in services.segments.list(actor, limit=500).items}
+    names = segment_names(services, actor)
     return {
         "flag": document,
         "path": path(service, flag),

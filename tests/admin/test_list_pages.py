@@ -163,7 +163,7 @@ def test_segments_are_made_changed_and_deleted(shop: Browserless) -> None:
     editor = shop.sign_in("editor")
     form = {"key": "few", "name": "Few", "when": json.dumps(CONDITION)}
     assert editor.post("/segments", form).status_code == 303
-    broken = editor.post("/segments", {**form, "key": "other", "when": "{nonsense"})
+    broken = editor.post("/segments/few", {**form, "when": "{nonsense"})
     assert broken.status_code == 422 and "no JSON" in words(broken) and "{nonsense" in html.unescape(broken.text)
     version = re.search(r'name="version" value="(\d+)"', editor.get("/segments/few").text)[1]  # type: ignore[index]
     change = {"name": "Fewer", "when": json.dumps(CONDITION), "version": version}
@@ -332,3 +332,18 @@ def test_a_stale_flag_is_left_alone_for_a_while(shop: Browserless) -> None:
     assert editor.post("/services/checkout/flags/gone/wake").status_code == 303
     assert "checkout/gone" in words(editor.get("/stale"))
     assert shop.by("operator").post(snooze, {"until": until, "reason": "x"}).status_code == 403
+
+
+def test_a_new_segment_is_filled_in_with_clauses(shop: Browserless) -> None:
+    editor = shop.by("editor")
+    assert editor.post("/segments", {"key": "crew"}).headers["Location"] == "/segments/crew"
+    clause = {"when.kind": "any", "when.0.kind": "clause", "when.0.attribute": "team", "when.0.op": "in"}
+    more = editor.post("/segments/crew", {**clause, "when.0.values": "us", "do": "group:when"})
+    assert more.status_code == 200
+    assert 'name="when.1.0.attribute"' in more.text
+    wrong = editor.post("/segments/crew", {**clause, "when.0.values": "", "do": "save"})
+    assert wrong.status_code == 422
+    assert 'value="team"' in wrong.text
+    assert editor.post("/segments/crew", {**clause, "when.0.values": "us", "do": "save"}).status_code == 303
+    found = editor.services.segments.get(editor.bootstrap, "crew")
+    assert found["when"] == {"any": [{"attribute": "team", "op": "in", "values": ["us"]}]}

@@ -18,12 +18,14 @@ from downhaul_server.services.words import people_words
 from downhaul_server.settings import Settings
 from flask import Blueprint, Response, request
 
-from downhaul_admin import forms, gate
+from downhaul_admin import conditions, forms, gate
+from downhaul_admin.flagview import segment_names
 from downhaul_admin.pages import page, see_other
 
 AT_MOST = 100
 LONGEST_CONDITION = 200_000
-FIRST = {"any": [{"attribute": "user", "op": "in", "values": ["ada", "grace"]}]}
+NOBODY: dict[str, Any] = {"any": []}
+"""Until somebody says who."""
 
 
 def add(pages: Blueprint, services: Services, settings: Settings) -> None:
@@ -39,11 +41,15 @@ def add(pages: Blueprint, services: Services, settings: Settings) -> None:
     def create_segment(actor: Actor) -> Response:
         key = request.form.get("key", "").strip()
         try:
-            wanted = {"key": key, "name": forms.text("name", 200), "when": _condition()}
+            wanted = {
+                "key": key,
+                "name": forms.text("name", 200),
+                "when": _condition() if "when" in request.form else NOBODY,
+            }
             services.segments.create(actor, wanted, reason=forms.text("reason"), operation=forms.operation())
         except ServiceError as error:
             return _list(services, actor, error)
-        return see_other(f"/segments/{key}", note=f"{key} is there. Rules can name it now.")
+        return see_other(f"/segments/{key}", note=f"{key} is there. Say who is in it; rules can name it now.")
 
     @pages.get("/segments/<segment>")
     @gate.person
@@ -54,6 +60,8 @@ def add(pages: Blueprint, services: Services, settings: Settings) -> None:
     @gate.person
     def change_segment(actor: Actor, segment: str) -> Response:
         reason, operation = forms.text("reason"), forms.operation()
+        if request.form.get("do", "save") != "save":
+            return _segment(services, actor, segment)
         try:
             wanted = {"key": segment, "name": forms.text("name", 200), "when": _condition()}
             services.segments.replace(
@@ -76,7 +84,9 @@ def add(pages: Blueprint, services: Services, settings: Settings) -> None:
 
 
 def _condition() -> Any:
-    """Raises Invalid."""
+    """As clauses, or as JSON. Raises Invalid."""
+    if "when" not in request.form:
+        return conditions.to_condition(conditions.from_fields(request.form))
     try:
         return json.loads(request.form.get("when", "")[:LONGEST_CONDITION])
     except ValueError as error:
@@ -98,7 +108,7 @@ def _ask(
 def _list(services: Services, actor: Actor, error: ServiceError | None = None) -> Response:
     query = request.args.get("q", "").strip()
     found = services.segments.list(actor, query=query or None, limit=AT_MOST, cursor=request.args.get("cursor"))
-    names = _names(services, actor)
+    names = segment_names(services, actor)
     return page(
         "downhaul_admin/lists/segments.html",
         actor,
@@ -107,14 +117,14 @@ def _list(services: Services, actor: Actor, error: ServiceError | None = None) -
         next=found.next,
         query=query,
         errors=forms.errors(error),
-        typed=forms.typed("key", "name", "when", "reason", otherwise={"when": _text(FIRST)}),
+        typed=forms.typed("key", "name", "reason"),
         operation=forms.operation(),
     )
 
 
 def _segment(services: Services, actor: Actor, segment: str, error: ServiceError | None = None) -> Response:
     found = services.segments.get(actor, segment)
-    names = {key: name for key, name in _names(services, actor).items() if key != segment}
+    names = {key: name for key, name in segment_names(services, actor).items() if key != segment}
     users = [_user(name) for name in services.segments.users(actor, segment)]
     return page(
         "downhaul_admin/lists/segment.html",
@@ -127,11 +137,18 @@ def _segment(services: Services, actor: Actor, segment: str, error: ServiceError
         theirs=_text(found["when"]) if isinstance(error, VersionMismatch) else None,
         typed=forms.typed("name", "when", "reason", otherwise={"name": found["name"], "when": _text(found["when"])}),
         operation=forms.operation(),
+        tree=_tree(found["when"]),
+        operators=conditions.operators(),
+        segments=names,
+        faults=conditions.faults(error),
     )
 
 
-def _names(services: Services, actor: Actor) -> dict[str, str]:
-    return {item["key"]: item["name"] for item in services.segments.list(actor, limit=500).items}
+def _tree(condition: Any) -> conditions.Node:
+    """What was sent, after the button that was pressed; else what is there."""
+    if request.method != "POST" or "when" in request.form:
+        return conditions.to_form(condition)
+    return conditions.sent(request.form)
 
 
 def _text(condition: Any) -> str:

@@ -33,6 +33,7 @@ document.addEventListener("click", ({ target }) => {
   let places = null;
   let shown = [];
   let chosen = 0;
+  let hurried = false; // Enter was pressed before there was anything to choose from
 
   const load = async () => {
     const answer = await fetch("/ui/index.json", { headers: { "X-Downhaul-Background": "1" } });
@@ -45,6 +46,7 @@ document.addEventListener("click", ({ target }) => {
       text: place[0], kind: place[1], path: place[2], folded: place[0].toLowerCase(), environment,
     }));
     find();
+    if (hurried) go(shown[0]);
   };
 
   const find = () => {
@@ -80,6 +82,7 @@ document.addEventListener("click", ({ target }) => {
   const open = (text = "") => {
     if (dialog.open) return;
     dialog.showModal();
+    hurried = false;
     query.value = text;
     find();
     load();
@@ -94,7 +97,8 @@ document.addEventListener("click", ({ target }) => {
       draw();
     } else if (event.key === "Enter") {
       event.preventDefault();
-      go(shown[chosen]);
+      if (places) go(shown[chosen]);
+      else hurried = true;
     }
   });
   dialog.addEventListener("click", ({ target }) => { if (target === dialog) dialog.close(); });
