@@ -196,6 +196,7 @@ def _moved(state: Change, verb: str, number: int) -> Change:
 
 def _copy(services: Services, actor: Actor, service: str, flag: str, number: int, target: str) -> Response:
     """A rule to the end of another environment's."""
+    authorize(actor, Action.EDIT, service, target)
     document = services.flags.get(actor, service, flag)
     rules = document["environments"][environment(actor)]["rules"]
     if not 0 < number <= len(rules) or target not in document["environments"]:
@@ -209,6 +210,7 @@ def _save_state(
     services: Services, actor: Actor, service: str, flag: str, change: Callable[[Change, Change], Change]
 ) -> Response:
     place = environment(actor)
+    authorize(actor, Action.EDIT, service, place)
     where = "rules" if request.path.endswith("/rules") else "otherwise"
     document = services.flags.get(actor, service, flag)
     services.catalog.get_environment(actor, place)
@@ -247,6 +249,7 @@ def _save(
     where: str,
 ) -> Response:
     """The definition, or all of it."""
+    authorize(actor, Action.EDIT, service)
     reason, operation = forms.text("reason"), forms.operation()
     try:
         change = made(services.flags.get(actor, service, flag))
@@ -372,6 +375,7 @@ def _rule(
 
 def _save_rule(services: Services, actor: Actor, service: str, flag: str, number: str) -> Response:
     place, reason, operation = environment(actor), forms.text("reason"), forms.operation()
+    authorize(actor, Action.EDIT, service, place)
     document = services.flags.get(actor, service, flag)
     services.catalog.get_environment(actor, place)
     if request.form.get("do", "save") != "save":

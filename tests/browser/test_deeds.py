@@ -7,6 +7,7 @@ import re
 import pytest
 from playwright.sync_api import expect
 from support.browser import PHONE, House
+from support.fleet import Instance
 
 pytestmark = [pytest.mark.browser, pytest.mark.redis]
 
@@ -34,6 +35,25 @@ def test_a_kill_on_a_phone_without_scripts(house: House) -> None:
     assert killed(house)
     page.goto(house.url + HERE)
     expect(page.locator("#says")).to_contain_text("killed: off for everyone")
+    restore(house)
+
+
+def test_the_bar_moves_as_processes_obey(house: House) -> None:
+    crowd = [Instance(f"pod-{number}") for number in range(3)]
+    for instance in crowd:
+        instance.report(house.services)
+    page = house.window("operator").open(f"{FLAG}/kill?environment=production").page
+    expect(page.locator("main")).to_contain_text("3 live processes of checkout")
+    page.locator("main button.button-kill").click()
+    expect(page.locator("#obeyed")).to_contain_text("0 of 3 obey")
+    for instance in crowd[:2]:
+        instance.report(house.services)
+    expect(page.locator("#obeyed")).to_contain_text("2 of 3 obey")
+    expect(page.locator(".stragglers")).to_contain_text("pod-2")
+    crowd[2].report(house.services)
+    expect(page.locator("#obeyed")).to_contain_text("All 3")
+    for instance in crowd:
+        instance.report(house.services, leaving=True, epoch=None)
     restore(house)
 
 

@@ -52,11 +52,41 @@ def test_everything_as_an_administrator_sees_it(house: House, scheme: str, width
         window.open(path).check(axe=(scheme, width) in LOOKS[:2])
 
 
+@pytest.mark.parametrize(("scheme", "width"), LOOKS[:2])
 @pytest.mark.parametrize("role", ["viewer", "operator", "editor", "approver"])
-def test_everything_as_a_role_sees_it(house: House, role: str) -> None:
-    window = house.window(role, scheme="dark", width=PHONE)
+def test_everything_as_a_role_sees_it(house: House, role: str, scheme: str, width: int) -> None:
+    window = house.window(role, scheme=scheme, width=width)
     for path in PAGES[role]:
         window.open(path).check(axe=False)
+
+
+@pytest.mark.parametrize(("scheme", "width"), LOOKS[:2])
+def test_what_there_is_after_a_deed(house: House, scheme: str, width: int) -> None:
+    """Pages of single things, and those that a form answers with."""
+    services, boss = house.services, house.visitor.bootstrap
+    window = house.window("admin", scheme=scheme, width=width)
+    done = services.kill.kill(boss, "payments", "pay-1", environment="production", reason="to look at it")
+    services.kill.restore(boss, "payments", "pay-1", environment="production", reason="looked at")
+    wanted = {"service": "checkout", "flag": "new-cart", "environment": "production", "reason": "for all"}
+    review = services.reviews.open(boss, {**wanted, "change": {"state": {"rollout": 50}}})
+    hook = {"name": "chat", "url": "https://hooks.invalid/", "format": "slack", "events": ["flag.kill"]}
+    person = next(each for each in services.people.list(boss).items if each["login"] == "the-admin")
+    for path in (
+        f"/services/payments/flags/pay-1/kill/{done.revision}?environment=production",
+        f"/kill/{done.revision}?environment=production&services=payments",
+        f"/changes/{done.revision}",
+        f"/reviews/{review['id']}",
+        f"/people/{person['id']}",
+        f"/webhooks/{services.hooks.create(boss, hook)['id']}",
+    ):
+        window.open(path).check()
+    services.reviews.withdraw(boss, review["id"])
+    window.open("/kill?environment=production").page.locator('input[name="flag"]').first.check()
+    window.page.get_by_role("button", name="Kill").first.click()
+    window.check()
+    stranger = house.stranger(scheme=scheme, width=width)
+    stranger.open("/login").check()
+    stranger.open("/welcome").check()
 
 
 @pytest.mark.parametrize("role", ["viewer", "operator", "editor"])

@@ -79,16 +79,24 @@ class House:
 
     def window(self, role: str = "editor", *, scheme: Any = "light", width: int = WIDE, scripts: bool = True) -> Window:
         """Somebody who is logged in with this role."""
+        context = self._context(scheme, width, scripts)
+        session = self.visitor.by(role, name=f"the-{role}").session
+        place = self.url.replace("http://", "https://")
+        context.add_cookies([{"name": browsers.SECURE_COOKIE, "value": session or "", "url": place, "secure": True}])
+        return Window(context.new_page(), self.url)
+
+    def stranger(self, *, scheme: Any = "light", width: int = WIDE) -> Window:
+        """Somebody who is not logged in."""
+        return Window(self._context(scheme, width, True).new_page(), self.url)
+
+    def _context(self, scheme: Any, width: int, scripts: bool) -> BrowserContext:
         context = self._browser.new_context(
             color_scheme=scheme, viewport={"width": width, "height": 900}, java_script_enabled=scripts
         )
         self._contexts.append(context)
-        session = self.visitor.by(role, name=f"the-{role}").session
-        place = self.url.replace("http://", "https://")
-        context.add_cookies([{"name": browsers.SECURE_COOKIE, "value": session or "", "url": place, "secure": True}])
         if scripts:
             context.add_init_script(REPORT)
-        return Window(context.new_page(), self.url)
+        return context
 
     def close_windows(self) -> None:
         for context in self._contexts:
