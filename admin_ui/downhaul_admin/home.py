@@ -6,7 +6,7 @@ from collections import Counter
 from typing import Any
 from urllib.parse import urlencode
 
-from downhaul_server.services.actors import Action, Actor
+from downhaul_server.services.actors import Actor
 from downhaul_server.services.container import Services
 from downhaul_server.services.overview import WORDS, Row
 from downhaul_server.services.words import state_sentence
@@ -28,8 +28,6 @@ def add(pages: Blueprint, services: Services, settings: Settings) -> None:
     @gate.person
     def home(actor: Actor) -> Response:
         environment = environment_of(actor)
-        if not actor.may(Action.READ):
-            return page("downhaul_admin/unread.html", actor)
         query, word = request.args.get("q", "").strip(), request.args.get("state", "")
         rows = services.overview.flags(actor, environment, query=query)
         counts = Counter(row.word for row in rows)
@@ -48,7 +46,7 @@ def add(pages: Blueprint, services: Services, settings: Settings) -> None:
             found=len(chosen),
             first=first,
             last=min(first + SHOWN, len(chosen)),
-            rows=[shown(row, stale, names) for row in chosen[first : first + SHOWN]],
+            rows=[_shown(row, stale, names) for row in chosen[first : first + SHOWN]],
             more=more_of(first, len(chosen)),
             fleets=_fleets(services, actor, environment),
             changes=services.history.log(actor, environment=environment, limit=LAST_CHANGES).items,
@@ -56,7 +54,7 @@ def add(pages: Blueprint, services: Services, settings: Settings) -> None:
         )
 
 
-def shown(row: Row, stale: set[tuple[str, str]], segments: dict[str, str]) -> dict[str, Any]:
+def _shown(row: Row, stale: set[tuple[str, str]], segments: dict[str, str]) -> dict[str, Any]:
     """A row as templates take it."""
     body = row.document.body
     return {

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any, cast
 from urllib.parse import quote, unquote
 
+from downhaul_server import browsers
 from downhaul_server.services.actors import Action, Actor, home
 from downhaul_server.services.errors import Unavailable
 from flask import Blueprint, Response, current_app, make_response, redirect, render_template, request
@@ -79,7 +80,7 @@ def page(template: str, actor: Actor, *, status: int = 200, live: bool = True, *
     if NOTE in request.cookies and gate.BACKGROUND not in request.headers:
         answer.delete_cookie(NOTE)
     if request.args.get("environment") == here and request.cookies.get(ENVIRONMENT) != here:
-        answer.set_cookie(ENVIRONMENT, here, max_age=YEAR_S, httponly=True, samesite="Lax")
+        answer.set_cookie(ENVIRONMENT, here, max_age=YEAR_S, **_guarded())
     return answer
 
 
@@ -87,8 +88,13 @@ def see_other(path: str, *, note: str = "") -> Response:
     """To another page after a form was taken; `note` is shown there once."""
     answer = cast(Response, redirect(path, 303))
     if note:
-        answer.set_cookie(NOTE, quote(note[:LONGEST_NOTE]), max_age=NOTE_S, httponly=True, samesite="Lax")
+        answer.set_cookie(NOTE, quote(note[:LONGEST_NOTE]), max_age=NOTE_S, **_guarded())
     return answer
+
+
+def _guarded() -> dict[str, Any]:
+    """Of cookies that hold nothing secret; over TLS they stay there."""
+    return {"httponly": True, "samesite": "Lax", "secure": browsers.is_secure(request.environ)}
 
 
 def environment_of(actor: Actor) -> str:

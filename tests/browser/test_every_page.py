@@ -42,17 +42,17 @@ PAGES = {
     "approver": EVERYBODY + OPERATORS + EDITORS,
     "admin": EVERYBODY + OPERATORS + EDITORS + ADMINISTRATORS,
 }
-LOOKS = [("light", WIDE), ("dark", PHONE), ("dark", WIDE), ("light", PHONE)]
+LOOKS = [("light", WIDE), ("dark", PHONE)]
 
 
 @pytest.mark.parametrize(("scheme", "width"), LOOKS)
 def test_everything_as_an_administrator_sees_it(house: House, scheme: str, width: int) -> None:
     window = house.window("admin", scheme=scheme, width=width)
     for path in PAGES["admin"]:
-        window.open(path).check(axe=(scheme, width) in LOOKS[:2])
+        window.open(path).check()
 
 
-@pytest.mark.parametrize(("scheme", "width"), LOOKS[:2])
+@pytest.mark.parametrize(("scheme", "width"), LOOKS)
 @pytest.mark.parametrize("role", ["viewer", "operator", "editor", "approver"])
 def test_everything_as_a_role_sees_it(house: House, role: str, scheme: str, width: int) -> None:
     window = house.window(role, scheme=scheme, width=width)
@@ -60,7 +60,7 @@ def test_everything_as_a_role_sees_it(house: House, role: str, scheme: str, widt
         window.open(path).check(axe=False)
 
 
-@pytest.mark.parametrize(("scheme", "width"), LOOKS[:2])
+@pytest.mark.parametrize(("scheme", "width"), LOOKS)
 def test_what_there_is_after_a_deed(house: House, scheme: str, width: int) -> None:
     """Pages of single things, and those that a form answers with."""
     services, boss = house.services, house.visitor.bootstrap
