@@ -52,12 +52,15 @@ def test_everything_as_an_administrator_sees_it(house: House, scheme: str, width
         window.open(path).check()
 
 
-@pytest.mark.parametrize(("scheme", "width"), LOOKS)
 @pytest.mark.parametrize("role", ["viewer", "operator", "editor", "approver"])
-def test_everything_as_a_role_sees_it(house: House, role: str, scheme: str, width: int) -> None:
-    window = house.window(role, scheme=scheme, width=width)
+def test_everything_as_a_role_sees_it(house: House, role: str) -> None:
+    """Each page in both looks: one after the other in the same window, which is quicker than to load it anew."""
+    window = house.window(role)
     for path in PAGES[role]:
-        window.open(path).check(axe=False)
+        window.open(path)
+        for scheme, width in LOOKS:
+            window.look(scheme, width)
+            window.check(axe=False)
 
 
 @pytest.mark.parametrize(("scheme", "width"), LOOKS)

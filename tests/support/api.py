@@ -15,6 +15,7 @@ from downhaul_server.settings import Settings
 from downhaul_server.store import Store
 from flask import Flask
 from support.redis import FakeRedis, RealRedis
+from support.services import quick_services
 from werkzeug.test import TestResponse
 
 ADMIN = "dh_admin_the-administrator-of-the-tests"
@@ -89,7 +90,7 @@ def open_client(redis: FakeRedis | RealRedis, data_dir: Path, **settings: Any) -
     """An app on this Redis, with nobody but the administrator."""
     chosen = Settings(data_dir=data_dir, admin_token=ADMIN, **settings)
     with Store.open(chosen, connections=redis.connections()) as store:
-        services = Services(store, chosen)
+        services = quick_services(store, chosen)
         yield Client(create_app(services, chosen), services, store)
 
 

@@ -53,6 +53,11 @@ class Window:
         assert answer.status < 400, (path, answer.status)
         return self
 
+    def look(self, scheme: Any, width: int) -> None:
+        """Turn it to light or dark, and make it as wide as that."""
+        self.page.emulate_media(color_scheme=scheme)
+        self.page.set_viewport_size({"width": width, "height": 900})
+
     def check(self, *, axe: bool = True) -> None:
         """No complaint, nothing wider than the window, nothing that keeps somebody out."""
         assert self.complaints == []

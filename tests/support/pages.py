@@ -6,19 +6,17 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
-from unittest.mock import patch
 
-from argon2 import PasswordHasher
 from downhaul_server import browsers
 from downhaul_server.app import create_app
 from downhaul_server.services.actors import ALL, Actor
 from downhaul_server.services.container import Services
-from downhaul_server.services.passwords import Passwords
 from downhaul_server.services.session_holders import person_actor
 from downhaul_server.settings import Settings
 from downhaul_server.store import Store
 from flask import Flask
 from support.redis import FakeRedis, RealRedis
+from support.services import quick_services
 from werkzeug.test import TestResponse
 
 ADMIN_TOKEN = "dh_admin_the-administrator-of-the-pages"
@@ -108,19 +106,13 @@ class Browserless:
         return actor
 
 
-def quick_passwords() -> Passwords:
-    """Hashes that cost nothing, and are worth nothing."""
-    return Passwords(PasswordHasher(time_cost=1, memory_cost=8, parallelism=1))
-
-
 @contextmanager
 def open_pages(redis: FakeRedis | RealRedis, data_dir: Path, **settings: Any) -> Iterator[Browserless]:
     """A visitor of a server that was just installed, not logged in."""
     data_dir.mkdir(exist_ok=True)
     chosen = Settings(data_dir=data_dir, admin_token=ADMIN_TOKEN, **settings)
     with Store.open(chosen, connections=redis.connections()) as store:
-        with patch("downhaul_server.services.container.Passwords", quick_passwords):
-            services = Services(store, chosen)
+        services = quick_services(store, chosen)
         yield Browserless(create_app(services, chosen), services, store)
 
 

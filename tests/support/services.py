@@ -6,9 +6,12 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
+from unittest.mock import patch
 
+from argon2 import PasswordHasher
 from downhaul_server.services.actors import EVERYTHING, Actor, SdkKey
 from downhaul_server.services.container import Services
+from downhaul_server.services.passwords import Passwords
 from downhaul_server.settings import Settings
 from downhaul_server.store import Store
 from support.redis import FakeRedis, RealRedis
@@ -32,7 +35,14 @@ def opened(redis: FakeRedis | RealRedis, data_dir: Path, **settings: Any) -> Ite
     data_dir.mkdir(exist_ok=True)
     chosen = Settings(data_dir=data_dir, admin_token=ADMIN_TOKEN, **settings)
     with Store.open(chosen, connections=redis.connections()) as store:
-        yield Services(store, chosen)
+        yield quick_services(store, chosen)
+
+
+def quick_services(store: Store, settings: Settings) -> Services:
+    """Services whose hashes of passwords cost nothing, and are worth nothing."""
+    hashes = Passwords(PasswordHasher(time_cost=1, memory_cost=8, parallelism=1))
+    with patch("downhaul_server.services.container.Passwords", lambda: hashes):
+        return Services(store, settings)
 
 
 def actor(
