@@ -14,7 +14,7 @@ from downhaul_server.settings import Settings
 from flask import Blueprint, Response, request
 
 from downhaul_admin import forms, gate, obeying
-from downhaul_admin.flagview import NOBODY, segment_names
+from downhaul_admin.flagview import segment_names
 from downhaul_admin.pages import page, places_of, see_other
 
 FLAG = "/services/<service>/flags/<flag>"
@@ -160,7 +160,7 @@ def _about(services: Services, actor: Actor, service: str, flag: str, place: str
         "now": state_sentence(document, state, names),
         "later": state_sentence(document, {**state, "killed": None}, names),
         "off": _off(document),
-        "fleet": services.overview.fleets(actor, place).get(service, NOBODY),
+        "fleet": services.overview.fleet(actor, service, place),
     }
 
 

@@ -13,7 +13,7 @@ from downhaul_server.services.actors import Action, Actor, authorize
 from downhaul_server.services.container import Services
 from downhaul_server.services.documents import timestamp
 from downhaul_server.services.errors import Invalid, NotFound, OperationConflict, ServiceError, Unavailable
-from downhaul_server.services.overview import FleetCounts, Row
+from downhaul_server.services.overview import Row
 from downhaul_server.settings import Settings
 from flask import Blueprint, Response, request
 
@@ -178,8 +178,7 @@ def _confirm(
     rows = [there[name] for name in dict.fromkeys(names) if name in there]
     if not rows:
         raise NotFound("flag", "that was chosen")
-    fleets = services.overview.fleets(actor, place)
-    touched = sorted({row.service for row in rows})
+    touched = [(name, services.overview.fleet(actor, name, place)) for name in sorted({row.service for row in rows})]
     return page(
         "downhaul_admin/kill/confirm_many.html",
         actor,
@@ -190,9 +189,9 @@ def _confirm(
         names=" ".join(_name(row) for row in rows),
         total=len(rows),
         killed=sum(row.word == "killed" for row in rows),
-        touched=[(name, fleets.get(name, FleetCounts())) for name in touched],
-        processes_number=sum((fleets[name].live + fleets[name].silent) for name in touched if name in fleets),
-        silent=sum(fleets[name].silent for name in touched if name in fleets),
+        touched=touched,
+        processes_number=sum(counts.live + counts.silent for _, counts in touched),
+        silent=sum(counts.silent for _, counts in touched),
         errors=forms.errors(error),
         reason=request.form.get("reason", ""),
         operation=forms.operation(),

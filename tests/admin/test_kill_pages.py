@@ -57,6 +57,13 @@ def test_the_confirmation_says_what_will_happen_and_does_nothing(shop: Browserle
     assert not is_killed(shop)
 
 
+def test_the_confirmation_counts_who_has_just_come(shop: Browserless) -> None:
+    operator = shop.sign_in("operator")
+    assert "No process of checkout is connected" in words(operator.get(f"{FLAG}/kill?environment=production"))
+    Instance("just-started").report(shop.services)
+    assert "1 live process of checkout" in words(operator.get(f"{FLAG}/kill?environment=production"))
+
+
 def test_a_kill_asks_for_nothing_more_and_shows_who_obeys(shop: Browserless) -> None:
     instances = [Instance(name) for name in ("a", "b", "c")]
     for instance in instances:

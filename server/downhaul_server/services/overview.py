@@ -110,13 +110,18 @@ class Overview:
         return rows
 
     def fleets(self, actor: Actor, environment: str) -> dict[str, FleetCounts]:
-        """By service; only those that the actor may see and of which somebody is there."""
+        """By service; only those that the actor may see and of which somebody is there. At most a second old."""
         at, found = self._fleets.get(environment, (float("-inf"), {}))
         now = time.monotonic()
         if now - at > LOOK_AGAIN_S:
             found = self._count(environment)
             self._fleets[environment] = (now, found)
         return {service: counts for service, counts in found.items() if actor.reaches(service, environment)}
+
+    def fleet(self, actor: Actor, service: str, environment: str) -> FleetCounts:
+        """The processes of one service at this very moment, for whoever is about to decide. Raises Forbidden."""
+        authorize(actor, Action.READ, service, environment)
+        return _counts(self._survey.instances((service, environment))) or FleetCounts()
 
     def _count(self, environment: str) -> dict[str, FleetCounts]:
         found = {}
