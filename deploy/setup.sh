@@ -3,15 +3,18 @@
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
-as_root() { if [ "$(id -u)" = 0 ]; then "$@"; elif command -v sudo >/dev/null; then sudo -n "$@"; else return 1; fi; }
+# Whether there is a program of one of these names: `command -v` would find the functions of this script, too.
+has() { local name; for name in "$@"; do if type -P "$name" >/dev/null; then return; fi; done; return 1; }
+
+as_root() { if [ "$(id -u)" = 0 ]; then "$@"; elif has sudo; then sudo -n "$@"; else return 1; fi; }
 
 # Install the first name that this system's package manager knows its package by: install APT DNF APK BREW
 install() {
-  if command -v apt-get >/dev/null; then
+  if has apt-get; then
     as_root apt-get update -qq && as_root env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends "$1"
-  elif command -v dnf >/dev/null; then as_root dnf install -y -q "$2"
-  elif command -v apk >/dev/null; then as_root apk add -q "$3"
-  elif command -v brew >/dev/null; then brew install -q "$4"
+  elif has dnf; then as_root dnf install -y -q "$2"
+  elif has apk; then as_root apk add -q "$3"
+  elif has brew; then brew install -q "$4"
   else return 1; fi
 }
 
@@ -31,14 +34,14 @@ venv() {
 }
 
 redis() {
-  if command -v redis-server >/dev/null || command -v valkey-server >/dev/null; then return; fi
+  if has redis-server valkey-server; then return; fi
   echo "No redis-server on this machine; installing one with the system's package manager" >&2
   install redis-server redis redis redis >&2 && return
   echo "Could not install a Redis server; the one that the 'embedded' extra ships is used where it exists" >&2
 }
 
 chromium() {
-  if command -v chromium >/dev/null || command -v chromium-browser >/dev/null || command -v google-chrome >/dev/null; then return; fi
+  if has chromium chromium-browser google-chrome; then return; fi
   echo "No Chromium on this machine; installing one with the system's package manager" >&2
   install chromium chromium chromium chromium >&2 && return
   echo "Could not install Chromium; the tests in a real browser are skipped, or fail where CI is set" >&2

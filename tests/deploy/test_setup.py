@@ -1,0 +1,52 @@
+"""The set-up steps on a machine that has nothing yet ask its package manager for what is missing, and only for that."""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+from pathlib import Path
+
+import pytest
+
+SETUP = Path(__file__).parents[2] / "deploy" / "setup.sh"
+NEEDED = ("bash", "env", "dirname", "id")
+APT = '#!{bash}\necho "$@" >> "{log}"\n'
+PROGRAM_OF = {"redis": ("redis-server", "redis-server"), "chromium": ("chromium", "chromium")}
+
+
+@pytest.fixture
+def machine(tmp_path: Path) -> Path:
+    """The only folder on PATH: a shell, and a package manager that writes down what it is asked for."""
+    folder = tmp_path / "bin"
+    folder.mkdir()
+    for name in NEEDED:
+        (folder / name).symlink_to(shutil.which(name) or name)
+    for name in ("apt-get", "sudo"):
+        _program(folder / name, APT.format(bash=shutil.which("bash"), log=tmp_path / "asked"))
+    return folder
+
+
+def _program(path: Path, text: str) -> None:
+    path.write_text(text)
+    path.chmod(0o755)
+
+
+def run(step: str, machine: Path) -> str:
+    """What the package manager was asked for."""
+    asked = machine.parent / "asked"
+    done = subprocess.run(["bash", SETUP, step], env={"PATH": str(machine)}, capture_output=True, text=True, timeout=60)
+    assert done.returncode == 0, done.stderr
+    return asked.read_text() if asked.exists() else ""
+
+
+@pytest.mark.parametrize("step", PROGRAM_OF)
+def test_what_is_missing_is_installed(step: str, machine: Path) -> None:
+    package, _ = PROGRAM_OF[step]
+    assert package in run(step, machine).split()
+
+
+@pytest.mark.parametrize("step", PROGRAM_OF)
+def test_what_is_there_is_left_alone(step: str, machine: Path) -> None:
+    _, program = PROGRAM_OF[step]
+    _program(machine / program, "")
+    assert run(step, machine) == ""
