@@ -28,7 +28,7 @@ def test_it_tells_how_far_a_change_has_come_and_changes_nothing(client: Client) 
 
     report(client, instance)
 
-    wait_until(lambda: client.get(f"{ROUTE}?revision={revision}&wait=1").json["confirmed"], "it is confirmed", 5)
+    wait_until(lambda: client.get(f"{ROUTE}?revision={revision}&wait=1").json["confirmed"], "it is confirmed")
     assert client.get("/api/v1/log?limit=1").json["items"][0]["revision"] == revision
 
 
@@ -67,7 +67,7 @@ def test_services_can_be_asked_that_a_change_did_not_need_to_touch(client: Clien
     assert (found["instances"], found["confirmed"], found["stragglers"][0]["instance"]) == (1, False, "one")
 
     report(client, Instance("one", process=found_process(client)))
-    wait_until(lambda: client.post(ROUTE, question | {"wait": 1}).json["confirmed"], "it is confirmed", 5)
+    wait_until(lambda: client.post(ROUTE, question | {"wait": 1}).json["confirmed"], "it is confirmed")
 
 
 def found_process(client: Client) -> str:

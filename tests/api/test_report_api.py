@@ -146,7 +146,7 @@ def test_counts_are_added_up_once(client: Client, way: dict[str, str]) -> None:
     body = ONE.body(*newest(client)) | {"sequence": 7, "counts": {"new-checkout": {"on": 12, "off": 3}}}
     for _ in range(2):
         assert client.post(REPORT, body, by="sdk", **way).status_code == 200
-    wait_until(lambda: client.get(EVALUATIONS).json["items"][-1]["counts"], "they are counted", 5)
+    wait_until(lambda: client.get(EVALUATIONS).json["items"][-1]["counts"], "they are counted")
     assert client.get(EVALUATIONS).json["items"][-1]["counts"] == {"on": 12, "off": 3}
     assert len(client.get(f"{EVALUATIONS}?hours=48&environment=staging").json["items"]) == 48
     for query in ("hours=0", "hours=961", "hours=x"):
@@ -158,7 +158,7 @@ def test_counts_without_a_sequence_are_all_counted(client: Client) -> None:
     body = ONE.body(*newest(client)) | {"counts": {"new-checkout": {"on": 1}}}
     for _ in range(3):
         client.post(REPORT, body, by="sdk")
-    wait_until(lambda: client.get(EVALUATIONS).json["items"][-1]["counts"] == {"on": 3}, "they are counted", 5)
+    wait_until(lambda: client.get(EVALUATIONS).json["items"][-1]["counts"] == {"on": 3}, "they are counted")
 
 
 def test_the_fleet_is_listed_for_who_may_see_it(client: Client) -> None:

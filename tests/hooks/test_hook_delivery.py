@@ -49,7 +49,7 @@ def test_a_kill_is_told_at_once_signed_as_the_specification_says(
     services: Services, receiver: Receiver, hook: dict[str, Any]
 ) -> None:
     done = services.kill.kill(ADMIN, CHECKOUT, FLAG, reason="double charges")
-    wait_until(lambda: receiver.got, "it is told", 5)
+    wait_until(lambda: receiver.got, "it is told")
 
     (got,) = receiver.got
     assert got.verified_by(hook["secret"])
@@ -310,7 +310,7 @@ def test_another_process_goes_on_when_one_ends(
     with opened(fake, tmp_path / "other", webhook_allow=LOOPBACK) as other:
         services._store.close()
         second = change(other, 2)
-        wait_until(lambda: len(receiver.got) >= 2, "it is told by the other one", 5)
+        wait_until(lambda: len(receiver.got) >= 2, "it is told by the other one")
         assert receiver.revisions == [first, second]
 
 

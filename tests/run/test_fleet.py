@@ -148,8 +148,8 @@ def test_a_server_that_stops_answers_who_waits(fleet: tuple[Server, Reporter]) -
     assert not asked.done()
     began = time.monotonic()
     server.send(signal.SIGTERM)
-    found = asked.result(10)
-    assert time.monotonic() - began < 5
+    found = asked.result(55)
+    assert time.monotonic() - began < 45
     assert [straggler["instance"] for straggler in found["stragglers"]] == ["checkout-7"]
     server.stop()
 

@@ -42,7 +42,7 @@ def test_a_slow_receiver_holds_up_no_kill_and_workers_that_die_are_followed(tmp_
             assert server.get("/readyz") == 200
             assert server.call("GET", "/api/v1/webhooks").ok
         second = server.made("services/checkout/flags/new/restore", {"reason": "x"})["revision"]
-        assert time.monotonic() - begun < 4
+        assert time.monotonic() - begun < 10
 
         receiver.will_answer(200)
         for pid in workers(server):

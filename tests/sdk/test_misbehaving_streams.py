@@ -94,7 +94,7 @@ BROKEN = {
 def test_a_stream_that_is_no_use_leaves_a_client_that_polls(name: str, service: FakeService, connect: Connect) -> None:
     behaviour, words = BROKEN[name]
     service.only("stream", behaviour)
-    client = connect(poll_interval=0.1, timeout=5)
+    client = connect(poll_interval=0.1, timeout=60)
     assert client.wait_ready(10)
     wait_until(lambda: words in str(client.status().last_error) if words is not None else True, f"{words!r} is told")
     for revision in range(2, 6):
@@ -145,7 +145,7 @@ def test_a_change_that_must_not_be_used_leads_to_a_poll_and_the_stream_stays(
 
     service.only("stream", stream)
     client = connect(poll_interval=60)
-    wait_until(lambda: client.status().revision == 2, "the whole snapshot was fetched", 10)
+    wait_until(lambda: client.status().revision == 2, "the whole snapshot was fetched")
     assert not client.enabled("new-checkout")
     assert len(service.of("stream")) == 1 and len(service.of("snapshot")) <= 3
     wait_until(lambda: (client.status().state, client.status().link) == ("ready", "stream"), "all is well")
@@ -187,7 +187,7 @@ def test_a_heartbeat_that_is_ahead_leads_to_a_poll(service: FakeService, connect
 
     service.only("stream", stream)
     client = connect(poll_interval=60)
-    wait_until(lambda: not client.enabled("new-checkout"), "what was missed is fetched", 5)
+    wait_until(lambda: not client.enabled("new-checkout"), "what was missed is fetched", 10)
 
 
 # Seconds are real here, and the interval is the usual one: the bound is what a fleet costs whoever has trouble.
@@ -237,8 +237,8 @@ def test_retry_after_is_honoured(service: FakeService, connect: Connect) -> None
 
 def test_polls_go_on_while_a_stream_is_tried_in_vain(service: FakeService, connect: Connect) -> None:
     service.only("stream", never)
-    connect(poll_interval=0.1, timeout=5)
-    wait_until(lambda: service.of("stream") and len(service.of("snapshot")) > 5, "polls in between", 5)
+    connect(poll_interval=0.1, timeout=60)
+    wait_until(lambda: service.of("stream") and len(service.of("snapshot")) > 5, "polls in between")
 
 
 def test_a_refused_key_is_read_again(service: FakeService, connect: Connect, tmp_path: Any) -> None:

@@ -58,7 +58,7 @@ def test_the_file_is_obeyed_while_a_request_hangs(service: FakeService, connect:
     wait_until(lambda: len(service.requests) > asked, "a request hangs")
 
     replace(file, '{"new-checkout": false}')
-    wait_until(lambda: not client.enabled("new-checkout"), "the file is obeyed", 10.0)
+    wait_until(lambda: not client.enabled("new-checkout"), "the file is obeyed")
 
 
 @pytest.mark.parametrize(

@@ -217,12 +217,12 @@ def test_a_kill_that_stands_is_acknowledged_without_a_latency_of_long_ago(
 
 def test_latency_is_told_of_those_who_were_there(services: Services, fleet: list[Instance]) -> None:
     killed = services.kill.kill(ADMIN, CHECKOUT, FLAG)
-    pass_time(services, 2)
+    pass_time(services, 30)
     for instance in (*fleet, Instance("new")):
-        instance.report(services, applied_ms=1500)
+        instance.report(services, applied_ms=20_000)
     found = acknowledged(services, killed)
     assert found.latency_ms is not None
-    assert 400 < found.latency_ms["p50"] <= found.latency_ms["max"] < 2000
+    assert 9_000 < found.latency_ms["p50"] <= found.latency_ms["max"] < 30_000
     assert found.applied == 4
 
 
@@ -342,7 +342,7 @@ class TestProcesses:
                 Instance(f"i-{number}").report(one)
                 counts: Any = {FLAG: {"on": 1}}
                 one.evaluations.add(instance.key, CHECKOUT, counts)
-            assert time.monotonic() - began < 2
+            assert time.monotonic() - began < 20
             real.resume()
             wait_until(
                 lambda: real.client().hlen("{downhaul}:fleet:checkout@production") == 101, "all of them are in Redis"

@@ -156,7 +156,7 @@ def test_the_last_results_are_kept_for_all_processes(services: Services, fake: F
     with opened(fake, tmp_path / "other") as other:
         services.drills.run(actor(name="grace"), wait=0)
         result = services.drills.run(actor(name="grace"), services=[CHECKOUT], wait=0)
-        wait_until(lambda: len(other.drill_results.with_ages()) == 2, "the other process knows them", 5)
+        wait_until(lambda: len(other.drill_results.with_ages()) == 2, "the other process knows them")
         items = other.drill_results.page(ADMIN).items
         assert [(item["service"], item["environment"], item["by"]) for item in items] == [
             (CHECKOUT, "production", "grace"),

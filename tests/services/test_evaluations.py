@@ -22,7 +22,7 @@ def counted(services: Services, service: str = CHECKOUT, flag: str = FLAG, **opt
 
 
 def wait_for(services: Services, expected: dict[str, int], service: str = CHECKOUT, flag: str = FLAG) -> None:
-    wait_until(lambda: counted(services, service, flag) == expected, f"{expected} is counted", 5)
+    wait_until(lambda: counted(services, service, flag) == expected, f"{expected} is counted")
 
 
 def test_counts_of_all_instances_are_added_up(services: Services) -> None:

@@ -271,10 +271,10 @@ class TestLists:
 
 class TestProcesses:
     def test_another_process_learns_of_a_report_at_once(self, services: Services, other: Services) -> None:
-        ONE.report(services, applied_ms=500)
-        wait_until(lambda: states(other) == {"one": "live"}, "the news are there", 5)
+        ONE.report(services, applied_ms=50_000)
+        wait_until(lambda: states(other) == {"one": "live"}, "the news are there")
         assert only(other).revision == only(services).revision
-        assert abs((only(other).applied_at or 0) - (only(services).applied_at or 0)) < 0.1
+        assert abs((only(other).applied_at or 0) - (only(services).applied_at or 0)) < 5
 
     def test_a_process_that_starts_knows_the_fleet(self, services: Services, fake: FakeRedis, tmp_path: Path) -> None:
         ONE.report(services)

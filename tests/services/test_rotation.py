@@ -221,7 +221,7 @@ class TestStreams:
             services.keys.rotate(ADMIN, old["id"], overlap=60)
             assert stream.stream.reason is None
             pass_time(monkeypatch, 61)
-            wait_until(lambda: stream.stream.reason is Reason.REVOKED, "it has ended", 15)
+            wait_until(lambda: stream.stream.reason is Reason.REVOKED, "it has ended")
 
 
 class TestLastUsed:

@@ -17,7 +17,7 @@ from support.waiting import wait_until
 
 ADMIN_TOKEN = "a-token-of-the-tests-for-the-administrator"
 COMMAND = (sys.executable, "-m", "downhaul_server.cli")
-PATIENCE_S = 30.0
+PATIENCE_S = 60.0
 
 
 def environment(data_dir: Path, **more: str) -> dict[str, str]:
@@ -107,14 +107,14 @@ class Server:
     def get(self, path: str) -> int | None:
         """The status of an answer without a token; None when nobody answers."""
         try:
-            return requests.get(f"{self.url}{path}", timeout=5).status_code
+            return requests.get(f"{self.url}{path}", timeout=20).status_code
         except requests.RequestException:
             return None
 
     def call(self, method: str, path: str, document: Any = None) -> requests.Response:
         """As the administrator, on a connection of its own: either worker may answer."""
         return requests.request(
-            method, f"{self.url}{path}", json=document, headers={"Authorization": f"Bearer {self.token}"}, timeout=10
+            method, f"{self.url}{path}", json=document, headers={"Authorization": f"Bearer {self.token}"}, timeout=90
         )
 
     def made(self, path: str, document: Any) -> dict[str, Any]:
