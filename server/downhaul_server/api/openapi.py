@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from functools import cached_property
 from http import HTTPStatus
+from threading import Lock
 from typing import Any, cast
 
 import downhaul
@@ -13,6 +14,7 @@ from apispec.ext.marshmallow.openapi import OpenAPIConverter
 from flask import Flask
 
 from downhaul_server.api import problems
+from downhaul_server.api.blueprint import Blueprint
 from downhaul_server.api.schemas.common import ProblemSchema
 from downhaul_server.api.schemas.fields import Alternatives, Map
 
@@ -52,6 +54,8 @@ class Api(flask_smorest.Api):  # type: ignore[misc]
     ERROR_SCHEMA = ProblemSchema
 
     def __init__(self, app: Flask) -> None:
+        self._undescribed: list[Blueprint] = []
+        self._describing = Lock()
         app.config |= {"API_TITLE": "Downhaul", "API_VERSION": downhaul.__version__, "OPENAPI_VERSION": "3.1.0"}
         plugin = MarshmallowPlugin(schema_name_resolver=_component_name)
         super().__init__(app, spec_kwargs={"marshmallow_plugin": plugin, "info": {"description": DESCRIPTION}})
@@ -62,11 +66,27 @@ class Api(flask_smorest.Api):  # type: ignore[misc]
             scheme = {"type": "http", "scheme": "bearer", "description": description}
             self.spec.components.security_scheme(name, scheme)
 
-    @cached_property
+    def register_blueprint(self, blueprint: Blueprint) -> None:
+        """Its routes at once, its part of the document when somebody asks for that: few processes are ever asked, and
+        it takes longer than all the rest of the start."""
+        self._app.extensions["flask-smorest"]["blp_name_to_api"][blueprint.name] = self
+        self._app.register_blueprint(blueprint)
+        self._undescribed.append(blueprint)
+
+    @property
     def document(self) -> dict[str, Any]:
         """The whole document, once everything is registered."""
-        document: dict[str, Any] = self.spec.to_dict()
-        return document
+        with self._describing:
+            for blueprint in self._undescribed:
+                blueprint.register_views_in_doc(self, self._app, self.spec, name=blueprint.name, parameters=None)
+                self.spec.tag({"name": blueprint.name, "description": blueprint.description})
+            self._undescribed.clear()
+            return self._whole
+
+    @cached_property
+    def _whole(self) -> dict[str, Any]:
+        whole: dict[str, Any] = self.spec.to_dict()
+        return whole
 
     def _register_error_handlers(self) -> None:
         """None of flask-smorest's: `errors.py` has the one map."""
