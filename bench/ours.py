@@ -19,7 +19,7 @@ def enabled_over(documents: dict[str, Any]) -> Callable[..., bool]:
     """`enabled` as a program has it, over these flags."""
     compiled = Compiled().then(decode_ruleset({"flags": documents, "segments": {}}), KNOWN, {})
 
-    def missed(flag: object, boolean: bool, error: Exception) -> None:
+    def missed(flag: object, boolean: bool, error: Exception, default: object, given: object, /) -> None:
         raise AssertionError(f"{flag} was not evaluated: {error!r}")
 
     enabled, _, swap = bind(missed)

@@ -10,11 +10,13 @@ import os
 
 from downhaul.client import Client, Explanation
 from downhaul.context import context
+from downhaul.details import Details
 from downhaul.health import Status, log
 from downhaul.settings import Settings, SettingsError
 
 __all__ = [
     "Client",
+    "Details",
     "Explanation",
     "SettingsError",
     "Status",
@@ -23,9 +25,11 @@ __all__ = [
     "configure",
     "context",
     "counts",
+    "details",
     "enabled",
     "explain",
     "on_change",
+    "on_evaluation",
     "on_status",
     "override",
     "status",
@@ -48,11 +52,13 @@ client = _from_environment()
 
 enabled = client.enabled
 value = client.value
+details = client.details
 explain = client.explain
 override = client.override
 wait_ready = client.wait_ready
 on_change = client.on_change
 on_status = client.on_status
+on_evaluation = client.on_evaluation
 status = client.status
 counts = client.counts
 close = client.close
