@@ -1,12 +1,12 @@
 """Every answer that a client gives: from the flags in force, counted, and told to those who listen.
 
-`enabled` and `value` read tables and know nothing of listeners. While somebody wants to know of each evaluation, other
-tables take their place, a `Detour` each, which send the same two calls the longer way round.
+`enabled` and `value` read tables, and know nothing of listeners and of frozen blocks. While there is one of either,
+other tables take the place of those: a `Detour` each, which sends the same two calls the longer way round.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextvars import ContextVar
 from functools import partial
 from threading import RLock
@@ -24,11 +24,12 @@ from downhaul.details import (
     failed,
 )
 from downhaul.evaluate import Answer, Entry, Table, bind, copied
+from downhaul.frozen import View, view_for
 from downhaul.health import Once
 from downhaul.listeners import Listeners
 
 if TYPE_CHECKING:
-    from downhaul.engine import Evaluator, Outcome
+    from downhaul.engine import Outcome
     from downhaul.tables import Compiled
 
 EvaluationListener = Callable[[Details[Any], Mapping[str, Any]], object]
@@ -54,9 +55,10 @@ class Answers:
         self.counters = Counters()
         self._once = once
         self._listeners = Listeners[Details[Any], Mapping[str, Any]](once, "a listener of evaluations raised")
-        self.enabled, self.value, self._put = bind(self._missed)
+        self.enabled, self.value, self._put = bind(self.missed)
         self._straight: tuple[Table, Table] = {}, {}
         self._detours: tuple[Table, Table] = Detour(partial(self._run, "boolean")), Detour(partial(self._run, None))
+        self._views: set[View] = set()
         self._switch = RLock()
 
     def force(self, compiled: Compiled | None) -> None:
@@ -78,14 +80,34 @@ class Answers:
         self._reroute()
         return stop
 
+    @property
+    def seen(self) -> Compiled | None:
+        """The flags that answer the caller: those in force, or those that a block around it has frozen."""
+        if self._views and (view := view_for(self)):
+            return view.compiled
+        return self.compiled
+
+    def froze(self, view: View) -> None:
+        """A block has begun that keeps answering by what is in force now."""
+        with self._switch:
+            self._views.add(view)
+            self._route()
+
+    def thawed(self, view: View) -> None:
+        """It has ended, for whoever may still be inside."""
+        view.over = True
+        with self._switch:
+            self._views.discard(view)
+            self._route()
+
     def details(self, flag: str, default: Any, given: Mapping[str, Any], wanted: str | None = None) -> Details[Any]:
         """What `flag` is for the context around the caller and `given`. `wanted`: the type that it has to have."""
         try:
-            context = _whole(given)
+            context, compiled = _whole(given), self.seen
             try:
-                evaluator, outcome = self._evaluate(flag, context, wanted)
-                found = self._found(evaluator, outcome)
-                next(outcome.counter)
+                outcome = _evaluate(compiled, flag, context, wanted)
+                found = _found(compiled, flag, outcome)
+                next(self._counter(compiled, flag, outcome))
             except Exception as error:  # noqa: BLE001 -- no fault of ours and no argument may break the caller
                 found = self._fault(flag, default, wanted, error)
             self._tell(found, context)
@@ -93,50 +115,18 @@ class Answers:
         except Exception:  # noqa: BLE001 -- nor may a user's log handler
             return failed(flag, default, GENERAL, None)
 
-    def after_fork_in_child(self) -> None:
-        """The child has locks and counters of its own."""
-        self._switch = RLock()
-        self.counters.restart()
-        self._reroute()
+    def all(self, given: Mapping[str, Any]) -> dict[str, Any]:
+        """The value of each flag for the context around the caller and `given`. Counts nothing, and tells nobody."""
+        values: dict[str, Any] = {}
+        compiled, context = self.seen, _whole(given)
+        for name, evaluator in compiled.evaluators.items() if compiled else ():
+            try:
+                values[name] = copied(evaluator.evaluate(context).value)
+            except Exception as error:  # noqa: BLE001 -- one flag must not hide the others
+                self._warn_of_fault(name, error)
+        return values
 
-    def _reroute(self) -> None:
-        with self._switch:
-            self._route()
-
-    def _route(self) -> None:
-        self._put(*(self._detours if self._listeners else self._straight))
-
-    def _evaluate(self, flag: str, context: Mapping[str, Any], wanted: str | None) -> tuple[Evaluator, Outcome]:
-        """Raises LookupError where there is no such flag of that type."""
-        if self.compiled is None:
-            raise LookupError
-        evaluator = self.compiled.evaluators[flag]
-        if wanted is not None and evaluator.type != wanted:
-            raise LookupError
-        return evaluator, evaluator.evaluate(context)
-
-    def _found(self, evaluator: Evaluator, outcome: Outcome) -> Details[Any]:
-        code = str(outcome.error_code) if outcome.error_code else None
-        return Details(
-            evaluator.name,
-            copied(outcome.value),
-            outcome.variant,
-            str(outcome.reason),
-            outcome.rule,
-            code,
-            MESSAGES[code] if code else None,
-            self.compiled.revision if self.compiled else None,
-        )
-
-    def _run(self, wanted: str | None, flag: str, given: Mapping[str, Any]) -> Answer:
-        """`enabled` and `value` while somebody listens. What it raises goes to `_missed`."""
-        evaluator, outcome = self._evaluate(flag, given, wanted)
-        self._tell(self._found(evaluator, outcome), {name: each for name, each in given.items() if name != "default"})
-        return outcome.answer
-
-    def _missed(
-        self, flag: object, boolean: bool, error: Exception, default: object, given: Mapping[str, Any], /
-    ) -> None:
+    def missed(self, flag: object, boolean: bool, error: Exception, default: object, given: Mapping[str, Any]) -> None:
         """`enabled` or `value` has given its default."""
         found = self._fault(flag, given.get("default", default), "boolean" if boolean else None, error)
         if self._listeners:
@@ -144,10 +134,38 @@ class Answers:
             context.pop("default", None)
             self._tell(found, context)
 
+    def after_fork_in_child(self) -> None:
+        """The child has locks and counters of its own, and live flags: what it was forked in may never end there."""
+        self._switch = RLock()
+        self.counters.restart()
+        for view in self._views:
+            view.over = True
+        self._views = set()
+        self._reroute()
+
+    def _reroute(self) -> None:
+        with self._switch:
+            self._route()
+
+    def _route(self) -> None:
+        self._put(*(self._detours if self._listeners or self._views else self._straight))
+
+    def _run(self, wanted: str | None, flag: str, given: Mapping[str, Any]) -> Answer:
+        """`enabled` and `value` on the longer way. What it raises goes to `missed`."""
+        compiled = self.seen
+        outcome = _evaluate(compiled, flag, given, wanted)
+        if self._listeners:
+            context = {name: each for name, each in given.items() if name != "default"}
+            self._tell(_found(compiled, flag, outcome), context)
+        return self._counter(compiled, flag, outcome), outcome.value, outcome
+
+    def _counter(self, compiled: Compiled | None, flag: str, outcome: Outcome) -> Iterator[int]:
+        return outcome.counter if compiled is self.compiled else self.counters.late(flag, outcome)
+
     def _fault(self, flag: object, default: Any, wanted: str | None, error: Exception) -> Details[Any]:
         """Count a call that got its default, and log it once for its cause."""
         name = str.__str__(flag) if isinstance(flag, str) else f"({type(flag).__name__})"
-        compiled = self.compiled
+        compiled = self.seen
         evaluator = compiled.evaluators.get(name) if compiled else None
         if evaluator is None:
             self.counters.missed(name, FLAG_NOT_FOUND)
@@ -157,15 +175,18 @@ class Answers:
             else:
                 code = FLAG_NOT_FOUND
                 self._once.warn(("unknown", name), "there is no flag %r: its callers get their default", name)
-        elif wanted is not None and evaluator.type != wanted:
+        elif compiled and not compiled.suits(evaluator, wanted):
             code = TYPE_MISMATCH
             self.counters.missed(name, code)
-            self._once.warn(("mismatch", name, wanted), _MISMATCHES[wanted], name)
+            self._once.warn(("mismatch", name, wanted), _MISMATCHES[wanted or "json"], name)
         else:
             code = GENERAL
             self.counters.missed(name, code)
-            self._once.warn(("fault", name, type(error)), "flag %r could not be evaluated", name, trace=error)
+            self._warn_of_fault(name, error)
         return failed(name, default, code, compiled.revision if compiled else None)
+
+    def _warn_of_fault(self, name: str, error: Exception) -> None:
+        self._once.warn(("fault", name, type(error)), "flag %r could not be evaluated", name, trace=error)
 
     def _tell(self, found: Details[Any], context: Mapping[str, Any]) -> None:
         """A listener may evaluate flags itself: that is not told, or there would be no end of it."""
@@ -184,6 +205,30 @@ _MISMATCHES: Final = {
         for each in ("string", "number", "json")
     },
 }
+
+
+def _evaluate(compiled: Compiled | None, flag: str, context: Mapping[str, Any], wanted: str | None) -> Outcome:
+    """Raises LookupError where there is no such flag of that type."""
+    if compiled is None:
+        raise LookupError
+    evaluator = compiled.evaluators[flag]
+    if not compiled.suits(evaluator, wanted):
+        raise LookupError
+    return evaluator.evaluate(context)
+
+
+def _found(compiled: Compiled | None, flag: str, outcome: Outcome) -> Details[Any]:
+    code = str(outcome.error_code) if outcome.error_code else None
+    return Details(
+        str.__str__(flag),
+        copied(outcome.value),
+        outcome.variant,
+        str(outcome.reason),
+        outcome.rule,
+        code,
+        MESSAGES[code] if code else None,
+        compiled.revision if compiled else None,
+    )
 
 
 def _whole(given: Mapping[str, Any]) -> dict[str, Any]:

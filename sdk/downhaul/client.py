@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from time import monotonic
-from typing import TYPE_CHECKING, Any, Final, Unpack
+from typing import TYPE_CHECKING, Any, Final, ParamSpec, TypeVar, Unpack
 from weakref import WeakSet
 
 from downhaul import forks
@@ -12,16 +12,21 @@ from downhaul.answers import Answers, EvaluationListener
 from downhaul.context import ambient, context
 from downhaul.details import Details, Explanation
 from downhaul.endings import at_end
+from downhaul.frozen import Frozen
 from downhaul.health import Health, Once, Status
 from downhaul.identity import Identity
 from downhaul.layers import Layer, Layers, Override
 from downhaul.listeners import Listeners
 from downhaul.settings import Arguments, Settings
+from downhaul.typed import Getters
+from downhaul.when import when
 from downhaul.worker import Found, Worker
 
 if TYPE_CHECKING:
     from downhaul.tables import Compiled
 
+P = ParamSpec("P")
+Result = TypeVar("Result")
 Listener = Callable[[frozenset[str]], object]
 StatusListener = Callable[[Status], object]
 
@@ -31,7 +36,7 @@ _EXIT_S: Final = 1.0
 _open_clients: WeakSet[Client] = WeakSet()
 
 
-class Client:
+class Client(Getters):
     """Flags of one service, as one process sees them. Most programs need only the one behind `downhaul.flags`."""
 
     context = context
@@ -79,13 +84,42 @@ class Client:
         """The value of `flag` for `context`, why it is so, and every step that led there. Counts nothing."""
         worker = self._worker
         with forks.guard():  # it may load the engine
-            compiled = self._answers.compiled or self._compile(worker.found)
+            from downhaul.tables import Compiled
+        compiled = self._answers.seen or Compiled()
         age_s = worker.health.age() if compiled.revision is not None else None
         return compiled.explain(flag, {**(ambient() or {}), **context}, default, age_s)
 
     def details(self, flag: str, /, default: Any = None, **context: Any) -> Details[Any]:
         """The value of `flag` for `context`, and why it is so. Never raises, never blocks; counts as `value` does."""
         return self._answers.details(flag, default, context)
+
+    def all(self, /, **context: Any) -> dict[str, Any]:
+        """The value of every flag for `context`, by name; empty where there is no snapshot yet. Counts nothing."""
+        return self._answers.all(context)
+
+    def when(
+        self,
+        flag: str,
+        /,
+        *,
+        otherwise: Callable[P, Result],
+        context: Callable[P, Mapping[str, Any]] | None = None,
+        default: bool = False,
+    ) -> Callable[[Callable[P, Result]], Callable[P, Result]]:
+        """A decorator: at each call the function runs if the boolean `flag` is on, else `otherwise` does.
+
+        `context(*args, **kwargs)` gives the attributes of a call; if it raises, `default` decides. Raises TypeError if
+        one of the two is a coroutine function and the other is not.
+        """
+        return when(self._answers, flag, otherwise, context, default)
+
+    def frozen(self) -> Frozen:
+        """A block, or decorator, in which every evaluation answers by the flags that were in force when it began.
+
+        It holds for this task or thread and what inherits its context, until the block ends; a forked child has live
+        flags at once. **A kill waits for the end of the block**, so let it be no longer than a request.
+        """
+        return Frozen(self._answers)
 
     def on_evaluation(self, listener: EvaluationListener) -> Callable[[], None]:
         """Call `listener(details, context)` after each evaluation. Returns its removal.
@@ -121,12 +155,13 @@ class Client:
             worker.ready.wait(timeout)
         return self._worker.found.snapshot is not None
 
-    def on_change(self, listener: Listener) -> Callable[[], None]:
+    def on_change(self, listener: Listener, *, flag: str | None = None) -> Callable[[], None]:
         """Call `listener(names)` after each change, with the flags that may now answer otherwise. Returns its removal.
 
+        `flag`: only after those changes that concern this one.
         It is called from the thread that follows the service: be quick. What it raises is logged, once.
         """
-        return self._change_listeners.add(listener)
+        return self._change_listeners.add(listener if flag is None else _only(flag, listener))
 
     def on_status(self, listener: StatusListener) -> Callable[[], None]:
         """Call `listener(status)` whenever `state` or `link` of the status has changed. Returns its removal.
@@ -242,6 +277,14 @@ class Client:
 
     def _link(self) -> str:
         return self._worker.health.link if self._worker.started and not self._closed else "none"
+
+
+def _only(flag: str, listener: Listener) -> Listener:
+    def told(names: frozenset[str]) -> None:
+        if flag in names:
+            listener(names)
+
+    return told
 
 
 def _same_source(one: Settings, other: Settings) -> bool:

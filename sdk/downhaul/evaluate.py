@@ -7,7 +7,7 @@ caller says, `counter` and `value` are the whole answer; otherwise `counter` is 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
-from typing import Any, Protocol, cast
+from typing import Any, Protocol, cast, overload
 
 from downhaul.context import ambient, entered
 
@@ -22,6 +22,15 @@ class Enabled(Protocol):
 
 
 class Value(Protocol):
+    """The default says what is expected: nothing checks it at run time, as the typed getters do."""
+
+    @overload
+    def __call__(self, flag: str, /, default: bool, **context: Any) -> bool: ...
+    @overload
+    def __call__(self, flag: str, /, default: float, **context: Any) -> float: ...
+    @overload
+    def __call__(self, flag: str, /, default: str, **context: Any) -> str: ...
+    @overload
     def __call__(self, flag: str, /, default: Any = None, **context: Any) -> Any: ...
 
 
@@ -89,7 +98,7 @@ def bind(missed: Missed) -> tuple[Enabled, Value, Swap]:
                 pass
             return context.get("default", default)
 
-    return cast(Enabled, enabled), value, swap
+    return cast(Enabled, enabled), cast(Value, value), swap
 
 
 _CONTAINERS = frozenset((dict, list))

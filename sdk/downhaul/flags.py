@@ -20,6 +20,9 @@ __all__ = [
     "Explanation",
     "SettingsError",
     "Status",
+    "all",
+    "boolean",
+    "boolean_details",
     "client",
     "close",
     "configure",
@@ -28,13 +31,22 @@ __all__ = [
     "details",
     "enabled",
     "explain",
+    "frozen",
+    "json",
+    "json_details",
+    "number",
+    "number_details",
     "on_change",
     "on_evaluation",
     "on_status",
     "override",
     "status",
+    "string",
+    "string_details",
     "value",
+    "variant",
     "wait_ready",
+    "when",
 ]
 
 
@@ -53,12 +65,24 @@ client = _from_environment()
 enabled = client.enabled
 value = client.value
 details = client.details
+variant = client.variant
+boolean = client.boolean
+boolean_details = client.boolean_details
+string = client.string
+string_details = client.string_details
+number = client.number
+number_details = client.number_details
+json = client.json
+json_details = client.json_details
+all = client.all  # noqa: A001 -- read as `flags.all(...)`
+when = client.when
 explain = client.explain
+frozen = client.frozen
 override = client.override
 wait_ready = client.wait_ready
 on_change = client.on_change
-on_status = client.on_status
 on_evaluation = client.on_evaluation
+on_status = client.on_status
 status = client.status
 counts = client.counts
 close = client.close

@@ -3,13 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Container, Mapping
-from functools import wraps
 from types import TracebackType
-from typing import Any, TypeVar, cast
+from typing import Any
 
-from downhaul.context import iscoroutinefunction
-
-Function = TypeVar("Function", bound=Callable[..., Any])
+from downhaul.blocks import Function, decorated
 
 
 class Layer:
@@ -79,18 +76,4 @@ class Override:
         self._leave(self._entered.pop())
 
     def __call__(self, function: Function, /) -> Function:
-        if iscoroutinefunction(function):
-
-            @wraps(function)
-            async def call_async(*args: Any, **kwargs: Any) -> Any:
-                with Override(self._enter, self._leave, self._make):
-                    return await function(*args, **kwargs)
-
-            return cast(Function, call_async)
-
-        @wraps(function)
-        def call(*args: Any, **kwargs: Any) -> Any:
-            with Override(self._enter, self._leave, self._make):
-                return function(*args, **kwargs)
-
-        return cast(Function, call)
+        return decorated(function, lambda: Override(self._enter, self._leave, self._make))

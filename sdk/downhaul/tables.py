@@ -52,6 +52,11 @@ class Compiled:
         }
         return {name: every[name] for name, each in self.evaluators.items() if each.type == "boolean"}, every
 
+    def suits(self, evaluator: Evaluator, wanted: str | None) -> bool:
+        """Whether a flag is of this type. One that is there only because it is overridden may well be a json flag."""
+        kind = evaluator.type
+        return wanted is None or kind == wanted or (wanted == "json" and evaluator.name not in self.ruleset.flags)
+
     def explain(self, flag: str, context: Mapping[str, Any], default: Any, age_s: float | None) -> Explanation:
         """The value of `flag` for `context`, and every step that led there. `age_s`: seconds."""
         found = explain(self.ruleset, flag, context, known=self.known, overrides=self.overrides, default=default)
