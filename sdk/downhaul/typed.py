@@ -19,50 +19,52 @@ class Getters:
 
     _answers: Answers
 
-    @overload
-    def boolean(self, flag: str, /, **context: Any) -> bool: ...
+    # The overload with a default comes first: in the other one it would pass for an attribute of the context.
+
     @overload
     def boolean(self, flag: str, /, default: Default, **context: Any) -> bool | Default: ...
+    @overload
+    def boolean(self, flag: str, /, **context: Any) -> bool: ...
     def boolean(self, flag: str, /, default: Any = False, **context: Any) -> Any:
         """The value of a boolean flag: `enabled` by another name."""
         return self._answers.details(flag, default, context, "boolean").value
 
     @overload
-    def boolean_details(self, flag: str, /, **context: Any) -> Details[bool]: ...
-    @overload
     def boolean_details(self, flag: str, /, default: Default, **context: Any) -> Details[bool | Default]: ...
+    @overload
+    def boolean_details(self, flag: str, /, **context: Any) -> Details[bool]: ...
     def boolean_details(self, flag: str, /, default: Any = False, **context: Any) -> Any:
         """The value of a boolean flag, and why it is so."""
         return self._answers.details(flag, default, context, "boolean")
 
     @overload
-    def string(self, flag: str, /, **context: Any) -> str: ...
-    @overload
     def string(self, flag: str, /, default: Default, **context: Any) -> str | Default: ...
+    @overload
+    def string(self, flag: str, /, **context: Any) -> str: ...
     def string(self, flag: str, /, default: Any = "", **context: Any) -> Any:
         """The value of a string flag."""
         return self._answers.details(flag, default, context, "string").value
 
     @overload
-    def string_details(self, flag: str, /, **context: Any) -> Details[str]: ...
-    @overload
     def string_details(self, flag: str, /, default: Default, **context: Any) -> Details[str | Default]: ...
+    @overload
+    def string_details(self, flag: str, /, **context: Any) -> Details[str]: ...
     def string_details(self, flag: str, /, default: Any = "", **context: Any) -> Any:
         """The value of a string flag, and why it is so."""
         return self._answers.details(flag, default, context, "string")
 
     @overload
-    def number(self, flag: str, /, **context: Any) -> float: ...
-    @overload
     def number(self, flag: str, /, default: Default, **context: Any) -> float | Default: ...
+    @overload
+    def number(self, flag: str, /, **context: Any) -> float: ...
     def number(self, flag: str, /, default: Any = 0, **context: Any) -> Any:
         """The value of a number flag: an int where it is written as one, else a float."""
         return self._answers.details(flag, default, context, "number").value
 
     @overload
-    def number_details(self, flag: str, /, **context: Any) -> Details[float]: ...
-    @overload
     def number_details(self, flag: str, /, default: Default, **context: Any) -> Details[float | Default]: ...
+    @overload
+    def number_details(self, flag: str, /, **context: Any) -> Details[float]: ...
     def number_details(self, flag: str, /, default: Any = 0, **context: Any) -> Any:
         """The value of a number flag, and why it is so."""
         return self._answers.details(flag, default, context, "number")
@@ -76,9 +78,9 @@ class Getters:
         return self._answers.details(flag, default, context, "json")
 
     @overload
-    def variant(self, flag: str, /, **context: Any) -> str | None: ...
-    @overload
     def variant(self, flag: str, /, default: Default, **context: Any) -> str | Default: ...
+    @overload
+    def variant(self, flag: str, /, **context: Any) -> str | None: ...
     def variant(self, flag: str, /, default: Any = None, **context: Any) -> Any:
         """The name of the variant of a flag of any type. Counts as an evaluation; never raises, never blocks.
 

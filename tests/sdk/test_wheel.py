@@ -165,7 +165,7 @@ def test_its_types_are_seen_by_a_type_checker(python: Path, tmp_path: Path) -> N
     revealed, errors = check_types(python, TYPED, tmp_path)
     assert errors == []
     assert [each.replace("builtins.", "") for each in revealed] == [
-        "bool", "bool", "bool", "Any", "str", "int | None", "dict[str, dict[str, int]]", "str", "def ()",
+        "bool", "bool", "bool", "str", "str", "int | None", "dict[str, dict[str, int]]", "str", "def ()",
     ]  # fmt: skip
 
 
