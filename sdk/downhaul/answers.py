@@ -24,7 +24,7 @@ from downhaul.details import (
     failed,
 )
 from downhaul.evaluate import Answer, Entry, Table, bind, copied
-from downhaul.frozen import View, view_for
+from downhaul.frozen import View, innermost, view_for
 from downhaul.health import Once
 from downhaul.listeners import Listeners
 
@@ -59,6 +59,7 @@ class Answers:
         self._straight: tuple[Table, Table] = {}, {}
         self._detours: tuple[Table, Table] = Detour(partial(self._run, "boolean")), Detour(partial(self._run, None))
         self._views: set[View] = set()
+        self._is_heard = False
         self._switch = RLock()
 
     def force(self, compiled: Compiled | None) -> None:
@@ -83,9 +84,10 @@ class Answers:
     @property
     def seen(self) -> Compiled | None:
         """The flags that answer the caller: those in force, or those that a block around it has frozen."""
-        if self._views and (view := view_for(self)):
-            return view.compiled
-        return self.compiled
+        view = innermost()
+        if view is not None and (view.over or view.owner is not self):
+            view = view_for(self)
+        return self.compiled if view is None else view.compiled
 
     def froze(self, view: View) -> None:
         """A block has begun that keeps answering by what is in force now."""
@@ -105,9 +107,9 @@ class Answers:
         try:
             context, compiled = _whole(given), self.seen
             try:
-                outcome = _evaluate(compiled, flag, context, wanted)
-                found = _found(compiled, flag, outcome)
-                next(self._counter(compiled, flag, outcome))
+                name, outcome = _evaluate(compiled, flag, context, wanted)
+                found = _found(compiled, name, outcome)
+                next(self._counter(compiled, name, outcome))
             except Exception as error:  # noqa: BLE001 -- no fault of ours and no argument may break the caller
                 found = self._fault(flag, default, wanted, error)
             self._tell(found, context)
@@ -148,19 +150,28 @@ class Answers:
             self._route()
 
     def _route(self) -> None:
-        self._put(*(self._detours if self._listeners or self._views else self._straight))
+        self._is_heard = bool(self._listeners)
+        self._put(*(self._detours if self._is_heard or self._views else self._straight))
 
     def _run(self, wanted: str | None, flag: str, given: Mapping[str, Any]) -> Answer:
-        """`enabled` and `value` on the longer way. What it raises goes to `missed`."""
-        compiled = self.seen
-        outcome = _evaluate(compiled, flag, given, wanted)
-        if self._listeners:
+        """`enabled` and `value` on the longer way, which should be as short as it can. Raises as `_evaluate` does."""
+        current = self.compiled
+        compiled = current if innermost() is None else self.seen
+        if compiled is None:
+            raise LookupError
+        evaluator = compiled.evaluators[flag]
+        if wanted is not None and evaluator.type != wanted:
+            raise LookupError
+        outcome = evaluator.constant or evaluator.evaluate(given)
+        if self._is_heard:
             context = {name: each for name, each in given.items() if name != "default"}
-            self._tell(_found(compiled, flag, outcome), context)
-        return self._counter(compiled, flag, outcome), outcome.value, outcome
+            self._tell(_found(compiled, evaluator.name, outcome), context)
+        if compiled is not current:
+            return self._counter(compiled, evaluator.name, outcome), outcome.value, outcome
+        return outcome.answer
 
-    def _counter(self, compiled: Compiled | None, flag: str, outcome: Outcome) -> Iterator[int]:
-        return outcome.counter if compiled is self.compiled else self.counters.late(flag, outcome)
+    def _counter(self, compiled: Compiled | None, name: str, outcome: Outcome) -> Iterator[int]:
+        return outcome.counter if compiled is self.compiled else self.counters.late(name, outcome)
 
     def _fault(self, flag: object, default: Any, wanted: str | None, error: Exception) -> Details[Any]:
         """Count a call that got its default, and log it once for its cause."""
@@ -207,20 +218,22 @@ _MISMATCHES: Final = {
 }
 
 
-def _evaluate(compiled: Compiled | None, flag: str, context: Mapping[str, Any], wanted: str | None) -> Outcome:
-    """Raises LookupError where there is no such flag of that type."""
+def _evaluate(
+    compiled: Compiled | None, flag: str, context: Mapping[str, Any], wanted: str | None
+) -> tuple[str, Outcome]:
+    """The flag's name as a plain text, and its outcome. Raises LookupError where there is no such flag of that type."""
     if compiled is None:
         raise LookupError
     evaluator = compiled.evaluators[flag]
     if not compiled.suits(evaluator, wanted):
         raise LookupError
-    return evaluator.evaluate(context)
+    return evaluator.name, evaluator.evaluate(context)
 
 
-def _found(compiled: Compiled | None, flag: str, outcome: Outcome) -> Details[Any]:
+def _found(compiled: Compiled | None, name: str, outcome: Outcome) -> Details[Any]:
     code = str(outcome.error_code) if outcome.error_code else None
     return Details(
-        str.__str__(flag),
+        name,
         copied(outcome.value),
         outcome.variant,
         str(outcome.reason),

@@ -194,7 +194,8 @@ class Client(Getters):
     def counts(self) -> dict[str, dict[str, int]]:
         """How often each flag gave each variant in this process: `{"new-checkout": {"on": 12, "off": 3}}`.
 
-        An answer without a variant counts under its reason or its error code, such as `FLAG_NOT_FOUND`.
+        An answer without a variant counts under its reason or its error code, such as `FLAG_NOT_FOUND` (also
+        while there is no snapshot).
         """
         with forks.guard():
             return self._answers.counters.read()

@@ -50,10 +50,13 @@ class Owner(Protocol):
 
 _views: ContextVar[View | None] = ContextVar("downhaul_views", default=None)
 
+#: The view of the innermost block around the caller, of whatever client, if it is in any: a bound C method.
+innermost = _views.get
+
 
 def view_for(owner: Owner) -> View | None:
     """What the innermost block around the caller sees of this client."""
-    view = _views.get()
+    view = innermost()
     while view is not None and (view.over or view.owner is not owner):
         view = view.outer
     return view
@@ -67,7 +70,7 @@ class Frozen:
         self._entered: list[View] = []
 
     def __enter__(self) -> None:
-        outer = _views.get()
+        outer = innermost()
         while outer is not None and outer.over:  # left by a block that ended in another context
             outer = outer.outer
         view = View(self._owner, self, outer, self._owner.seen)
@@ -78,7 +81,7 @@ class Frozen:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None, /
     ) -> None:
-        view = self._innermost()
+        view = self._own()
         self._entered.remove(view)
         self._owner.thawed(view)
         if view.token is not None:
@@ -88,9 +91,9 @@ class Frozen:
     def __call__(self, function: Function, /) -> Function:
         return decorated(function, lambda: Frozen(self._owner))
 
-    def _innermost(self) -> View:
+    def _own(self) -> View:
         """The view to leave: that of the caller's own context, since other tasks may be inside this very object."""
-        view = _views.get()
+        view = innermost()
         while view is not None and (view.over or view.block is not self):
             view = view.outer
         return view or self._entered[-1]

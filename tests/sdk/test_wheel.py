@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import subprocess
@@ -9,6 +10,7 @@ import sys
 import sysconfig
 import venv
 import zipfile
+from collections.abc import Iterable
 from importlib import metadata
 from pathlib import Path
 
@@ -50,8 +52,7 @@ def _closure(name: str) -> set[str]:
         each = pending.pop()
         if each not in names:
             names.add(each)
-            required = [line for line in metadata.requires(each) or () if "extra ==" not in line]
-            pending += [re.split(r"[^A-Za-z0-9._-]", line)[0] for line in required]
+            pending += _required(metadata.requires(each) or ())
     return names
 
 
@@ -84,6 +85,34 @@ def test_it_asks_for_requests_and_mmh3_alone(wheel: Path) -> None:
         "Requires-Dist: mmh3<6,>=5",
         "Requires-Dist: requests<3,>=2.32",
     ]
+
+
+def test_pip_brings_these_two_and_what_they_need(wheel: Path, tmp_path: Path) -> None:
+    report = tmp_path / "report.json"
+    pip = [sys.executable, "-m", "pip", "install", "--dry-run", "--ignore-installed", "--quiet", "--report", report]
+    result = subprocess.run([*pip, wheel], capture_output=True, text=True, timeout=120, check=False)
+    if result.returncode and not os.environ.get("CI"):
+        pytest.skip(f"NO INDEX: this test needs the package index that pip is set up for: {result.stderr}")
+    assert result.returncode == 0, result.stderr
+
+    brought = {_plain(each["metadata"]["name"]): each["metadata"] for each in json.loads(report.read_text())["install"]}
+    needed, pending = {"downhaul"}, ["requests", "mmh3"]
+    while pending:
+        name = pending.pop()
+        needed.add(name)
+        pending += [each for each in _required(brought[name].get("requires_dist", ())) if each in brought]
+    assert set(brought) == needed
+    assert len(needed) < 10
+
+
+def _required(lines: Iterable[str]) -> set[str]:
+    """Names of the distributions in lines of metadata, but for those that an extra asks for."""
+    plain = [line for line in lines if "extra ==" not in line]
+    return {_plain(re.split(r"[^A-Za-z0-9._-]", line)[0]) for line in plain}
+
+
+def _plain(name: str) -> str:
+    return name.lower().replace("_", "-")
 
 
 def test_it_evaluates_with_no_server_files(python: Path, tmp_path: Path) -> None:
