@@ -6,10 +6,9 @@ other tables take the place of those: a `Detour` each, which sends the same two 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
-from contextvars import ContextVar
+from collections.abc import Callable, Hashable, Iterator, Mapping
 from functools import partial
-from threading import RLock
+from threading import RLock, local
 from typing import TYPE_CHECKING, Any, Final
 
 from downhaul.context import ambient, entered
@@ -34,7 +33,11 @@ if TYPE_CHECKING:
 
 EvaluationListener = Callable[[Details[Any], Mapping[str, Any]], object]
 
-_telling: ContextVar[bool] = ContextVar("downhaul_telling", default=False)
+
+class Telling(local):
+    """Whether this thread is telling listeners now. No context variable: tasks that they start would inherit it."""
+
+    now = False
 
 
 class Detour(dict[str, Entry]):
@@ -60,6 +63,7 @@ class Answers:
         self._detours: tuple[Table, Table] = Detour(partial(self._run, "boolean")), Detour(partial(self._run, None))
         self._views: set[View] = set()
         self._is_heard = False
+        self._telling = Telling()
         self._switch = RLock()
 
     def force(self, compiled: Compiled | None) -> None:
@@ -114,7 +118,7 @@ class Answers:
                 found = self._fault(flag, default, wanted, error)
             self._tell(found, context)
             return found
-        except Exception:  # noqa: BLE001 -- nor may a user's log handler
+        except Exception:  # noqa: BLE001 -- as above: a hostile name
             return failed(flag, default, GENERAL, None)
 
     def all(self, given: Mapping[str, Any]) -> dict[str, Any]:
@@ -131,7 +135,7 @@ class Answers:
     def missed(self, flag: object, boolean: bool, error: Exception, default: object, given: Mapping[str, Any]) -> None:
         """`enabled` or `value` has given its default."""
         found = self._fault(flag, given.get("default", default), "boolean" if boolean else None, error)
-        if self._listeners:
+        if self._is_heard:
             context = _whole(given)
             context.pop("default", None)
             self._tell(found, context)
@@ -182,14 +186,14 @@ class Answers:
             self.counters.missed(name, FLAG_NOT_FOUND)
             if compiled is None or not compiled.ready:
                 code = PROVIDER_NOT_READY
-                self._once.warn("no snapshot", "there is no snapshot yet: flags have the defaults of their callers")
+                self._warn("no snapshot", "there is no snapshot yet: flags have the defaults of their callers")
             else:
                 code = FLAG_NOT_FOUND
-                self._once.warn(("unknown", name), "there is no flag %r: its callers get their default", name)
+                self._warn(("unknown", name), "there is no flag %r: its callers get their default", name)
         elif compiled and not compiled.suits(evaluator, wanted):
             code = TYPE_MISMATCH
             self.counters.missed(name, code)
-            self._once.warn(("mismatch", name, wanted), _MISMATCHES[wanted or "json"], name)
+            self._warn(("mismatch", name, wanted), _MISMATCHES[wanted or "json"], name)
         else:
             code = GENERAL
             self.counters.missed(name, code)
@@ -197,16 +201,23 @@ class Answers:
         return failed(name, default, code, compiled.revision if compiled else None)
 
     def _warn_of_fault(self, name: str, error: Exception) -> None:
-        self._once.warn(("fault", name, type(error)), "flag %r could not be evaluated", name, trace=error)
+        self._warn(("fault", name, type(error)), "flag %r could not be evaluated", name, trace=error)
+
+    def _warn(self, cause: Hashable, message: str, *args: object, trace: Exception | None = None) -> None:
+        try:  # noqa: SIM105 -- `suppress` would itself raise where the stack is full
+            self._once.warn(cause, message, *args, trace=trace)
+        except Exception:  # noqa: BLE001, S110 -- a user's log handler may raise
+            pass
 
     def _tell(self, found: Details[Any], context: Mapping[str, Any]) -> None:
         """A listener may evaluate flags itself: that is not told, or there would be no end of it."""
-        if self._listeners and not _telling.get():
-            token = _telling.set(True)
+        telling = self._telling
+        if self._is_heard and not telling.now:
+            telling.now = True
             try:
                 self._listeners.tell(found, context)
             finally:
-                _telling.reset(token)
+                telling.now = False
 
 
 _MISMATCHES: Final = {

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import threading
 from collections.abc import Iterator, Mapping
@@ -191,6 +192,41 @@ class TestListeners:
         assert client.enabled("pro", plan="pro") is True
         remove()
         assert told == ["pro"]
+
+    def test_hear_of_what_the_tasks_that_they_start_evaluate(self, client: Client) -> None:
+        told: list[str] = []
+        tasks: list[asyncio.Task[bool]] = []
+
+        async def ask(name: str) -> bool:
+            return client.enabled(name)
+
+        def listener(details: Details[Any], context: Mapping[str, Any]) -> None:
+            told.append(details.flag)
+            if details.flag == "plain":
+                tasks.append(asyncio.get_running_loop().create_task(ask("killed")))
+
+        async def main() -> None:
+            await ask("plain")
+            await tasks[0]
+
+        remove = client.on_evaluation(listener)
+        asyncio.run(main())
+        remove()
+        assert told == ["plain", "killed"]
+
+    def test_hear_the_code_though_a_log_handler_raises(self, client: Client, heard: Heard) -> None:
+        class Broken(logging.Handler):
+            def emit(self, record: logging.LogRecord) -> None:
+                raise RuntimeError("broken handler")
+
+        handler = Broken()
+        logging.getLogger("downhaul").addHandler(handler)
+        try:
+            client.enabled("unknown-with-a-broken-handler")
+            assert client.details("unknown-to-details").error_code == "FLAG_NOT_FOUND"
+        finally:
+            logging.getLogger("downhaul").removeHandler(handler)
+        assert [each.error_code for each, _ in heard] == ["FLAG_NOT_FOUND"] * 2
 
     def test_go_on_hearing_after_a_change(self, service: FakeService, connect: Connect) -> None:
         service.publish(1, FLAGS)

@@ -10,8 +10,10 @@ import threading
 from collections.abc import AsyncIterator, Callable, Iterator
 
 import pytest
+from downhaul import counters
 from downhaul.client import Client
 from downhaul.evaluate import Table
+from downhaul.frozen import innermost
 from support.fakeservice import Connect, FakeService
 from support.rulesets import flag
 from support.waiting import wait_until
@@ -113,11 +115,15 @@ class TestABlock:
         assert client.enabled("added") is True
         assert client.value("plain") == "#00f"
 
-    def test_counts_every_evaluation_once_and_for_good(self, client: Client, kill: Kill) -> None:
+    def test_counts_every_evaluation_once_and_for_good(
+        self, client: Client, kill: Kill, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(counters, "_SETTLED_S", 0.0)  # as if the block were a long one
         with client.frozen():
             client.enabled("plain")
             kill()
-            client.enabled("plain")
+            with client.override(extra=True):  # what was in force before the kill is no more followed
+                client.enabled("plain")
             client.details("plain")
             client.value("plain")
             client.enabled("colour")
@@ -160,8 +166,9 @@ class TestABlock:
         other = Client()
         with client.frozen(), other.frozen():
             kill()
-            with other.override(plain=False):
+            with other.override(plain=True):
                 assert client.enabled("plain") is True
+                assert other.enabled("plain") is False, "it knew no flag when its block began"
         with other.frozen():
             assert client.enabled("plain") is False
 
@@ -281,27 +288,28 @@ class TestThreadsAndTasks:
             await entered[1].wait()
             leave[0].set()
             early = await first
-            leave[1].set()
-            return [early, await second]
+            with client.override(plain=True):
+                leave[1].set()
+                return [early, await second]
 
         assert asyncio.run(both()) == [True, False]
         assert straight(client)
 
     def test_a_task_that_outlives_the_block_sees_live_flags(self, client: Client, kill: Kill) -> None:
-        async def outlive(over: asyncio.Event) -> bool:
+        async def outlive(over: asyncio.Event) -> tuple[object, ...]:
             await over.wait()
-            return client.enabled("plain")
+            return everything(client)
 
-        async def handle() -> bool:
+        async def handle() -> tuple[object, ...]:
             over = asyncio.Event()
             with client.frozen():
                 task = asyncio.create_task(outlive(over))
                 await asyncio.to_thread(kill)
-                assert client.enabled("plain") is True
+                assert everything(client) == BEFORE
             over.set()
             return await task
 
-        assert asyncio.run(handle()) is False
+        assert asyncio.run(handle()) == AFTER
 
     def test_an_async_generator_that_is_closed_elsewhere(self, client: Client, kill: Kill) -> None:
         async def rows() -> AsyncIterator[bool]:
@@ -319,6 +327,23 @@ class TestThreadsAndTasks:
 
         assert asyncio.run(stream()) == [True, True, False]
         assert straight(client)
+
+    def test_what_was_closed_elsewhere_leaves_nothing_that_piles_up(self, client: Client) -> None:
+        async def rows() -> AsyncIterator[bool]:
+            with client.frozen():
+                yield client.enabled("plain")
+
+        async def stream() -> int:
+            for _ in range(5):
+                made = rows()
+                await anext(made)
+                await asyncio.create_task(made.aclose())  # type: ignore[attr-defined]
+            depth, view = 0, innermost()
+            while view is not None:
+                depth, view = depth + 1, view.outer
+            return depth
+
+        assert asyncio.run(stream()) == 1
 
     def test_a_generator_that_is_dropped(self, client: Client, kill: Kill) -> None:
         def rows() -> Iterator[bool]:
@@ -371,8 +396,8 @@ def test_a_forked_child_has_live_flags_at_once(service: FakeService, client: Cli
         if child == 0:
             try:
                 with client.override(plain=False):
-                    seen = client.enabled("plain")
-                os.write(writer, b"frozen" if seen else b"live")
+                    seen = {client.enabled("plain"), client.boolean("plain")}
+                os.write(writer, b"live" if seen == {False} else b"frozen")
                 os.write(writer, b" straight" if straight(client) else b" detour")
             finally:
                 os._exit(0)
