@@ -84,7 +84,7 @@ class Frozen:
         view = self._own()
         self._entered.remove(view)
         self._owner.thawed(view)
-        if view.token is not None:
+        if view.token is not None and innermost() is view:  # else a block that began later is still open
             with suppress(ValueError):  # left from another context than it was entered in: there it is over as well
                 _views.reset(view.token)
 

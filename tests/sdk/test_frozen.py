@@ -172,6 +172,17 @@ class TestABlock:
         with other.frozen():
             assert client.enabled("plain") is False
 
+    def test_may_end_before_one_that_began_later(self, client: Client, kill: Kill) -> None:
+        first, second = client.frozen(), client.frozen()
+        first.__enter__()
+        second.__enter__()
+        kill()
+        first.__exit__(None, None, None)
+        assert everything(client) == BEFORE
+        second.__exit__(None, None, None)
+        assert everything(client) == AFTER
+        assert straight(client)
+
     def test_ends_with_an_error(self, client: Client, kill: Kill) -> None:
         @client.frozen()
         def failing() -> None:
