@@ -44,7 +44,7 @@ class Client(Getters):
     _identity: Identity
 
     def __init__(self, **settings: Unpack[Arguments]) -> None:
-        """Starts at once when there is something to follow: a service (`url`, `key`, `service`) or an overrides file.
+        """Starts at once when there is something to follow: a service (`url`, `key`, `service`) or a file.
 
         With neither, every call gives its default, or what `override` says. Raises SettingsError for a wrong setting.
         """
@@ -289,7 +289,7 @@ def _only(flag: str, listener: Listener) -> Listener:
 
 
 def _same_source(one: Settings, other: Settings) -> bool:
-    return all(getattr(one, name) == getattr(other, name) for name in ("url", "service", "key", "key_file"))
+    return all(getattr(one, name) == getattr(other, name) for name in ("url", "service", "key", "key_file", "file"))
 
 
 @at_end
