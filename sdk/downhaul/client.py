@@ -23,7 +23,7 @@ from downhaul.when import when
 from downhaul.worker import Found, Worker
 
 if TYPE_CHECKING:
-    from downhaul.tables import Compiled
+    from downhaul.tables import Compiled, Ruleset
 
 P = ParamSpec("P")
 Result = TypeVar("Result")
@@ -138,9 +138,12 @@ class Client(Getters):
         by_flag = dict(values or {})
         return Override(self._enter, self._leave, lambda: Layer(by_flag, flags))
 
-    def isolated(self) -> Override:
-        """A block in which no flag is known but those that are overridden inside it: no service, no cache, no file."""
-        return Override(self._enter, self._leave, lambda: Layer({}, {}, alone=True))
+    def isolated(self, ruleset: Ruleset | None = None) -> Override:
+        """A block in which no flag is known but those that are overridden inside it: no service, no cache, no file.
+
+        With a `ruleset`, its flags are known as well.
+        """
+        return Override(self._enter, self._leave, lambda: Layer({}, {}, alone=True, ruleset=ruleset))
 
     def wait_ready(self, timeout: float = 5.0) -> bool:
         """Wait for a snapshot, and for the end of a first attempt to have it confirmed; at most `timeout` seconds.
@@ -251,7 +254,8 @@ class Client(Getters):
 
         before = self._answers.compiled or Compiled()
         if self._layers.alone:
-            return before.then(Ruleset(), self._identity.known(None), self._layers.values(()))
+            ruleset = self._layers.ruleset or Ruleset()
+            return before.then(ruleset, self._identity.known(None), self._layers.values(ruleset.flags))
         snapshot = found.snapshot
         ruleset = snapshot.ruleset if snapshot else Ruleset()
         known = self._identity.known(snapshot.environment if snapshot else None)

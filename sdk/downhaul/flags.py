@@ -7,12 +7,17 @@ thread that follows the service; docs/adr/0006 says why. DOWNHAUL_AUTOSTART=0 le
 from __future__ import annotations
 
 import os
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
 
 from downhaul.client import Client, Explanation
 from downhaul.context import context
 from downhaul.details import Details
 from downhaul.health import Status, log
 from downhaul.settings import Settings, SettingsError
+
+if TYPE_CHECKING:
+    from downhaul.testing import Both
 
 __all__ = [
     "Client",
@@ -23,6 +28,7 @@ __all__ = [
     "all",
     "boolean",
     "boolean_details",
+    "both",
     "client",
     "close",
     "configure",
@@ -57,6 +63,13 @@ def _from_environment() -> Client:
     made = Client()
     made.use(settings, start=os.environ.get("DOWNHAUL_AUTOSTART", "1") != "0", problems="; ".join(problems))
     return made
+
+
+def both(*flags: str | Mapping[str, Sequence[Any]], **values: Sequence[Any]) -> Both:
+    """For tests: run one on each side of a flag, `@flags.both("new-checkout")`. See `downhaul.testing.both`."""
+    from downhaul.testing import both  # which no program needs
+
+    return both(*flags, **values)
 
 
 #: The client behind the functions of this module.

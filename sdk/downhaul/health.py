@@ -67,7 +67,13 @@ class Health:
     def with_file(self, good_for: float) -> None:
         """The local file says what this process has, and will be looked at again within `good_for` seconds."""
         now = monotonic()
-        self.link, self.contact, self.attempted, self.last_error, self._well_until = "file", now, True, None, now + good_for
+        self.link, self.contact, self.attempted, self.last_error, self._well_until = (
+            "file",
+            now,
+            True,
+            None,
+            now + good_for,
+        )
 
     def without_file(self, message: str) -> None:
         """The local file is of no use."""

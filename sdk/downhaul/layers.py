@@ -4,18 +4,30 @@ from __future__ import annotations
 
 from collections.abc import Callable, Container, Mapping
 from types import TracebackType
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from downhaul.blocks import Function, decorated
+
+if TYPE_CHECKING:
+    from downhaul.engine import Ruleset
 
 
 class Layer:
     """The overrides of one block: by flag, and by keyword, where `_` may stand for `-`."""
 
-    def __init__(self, by_flag: Mapping[str, Any], by_keyword: Mapping[str, Any], *, alone: bool = False) -> None:
+    def __init__(
+        self,
+        by_flag: Mapping[str, Any],
+        by_keyword: Mapping[str, Any],
+        *,
+        alone: bool = False,
+        ruleset: Ruleset | None = None,
+    ) -> None:
+        """`alone`: hide everything that does not come from code, but for the flags of `ruleset`."""
         self.by_flag = dict(by_flag)
         self.by_keyword = dict(by_keyword)
         self.alone = alone
+        self.ruleset = ruleset
 
     def values(self, flags: Container[str]) -> dict[str, Any]:
         """The overrides by the names that `flags` knows; a keyword that stands for neither counts for both."""
@@ -47,6 +59,11 @@ class Layers:
     def alone(self) -> bool:
         """Whether a block hides everything that does not come from code."""
         return any(layer.alone for layer in self._open)
+
+    @property
+    def ruleset(self) -> Ruleset | None:
+        """The flags of the innermost block that is alone."""
+        return next((layer.ruleset for layer in reversed(self._open) if layer.alone), None)
 
     def values(self, flags: Container[str]) -> dict[str, Any]:
         """The overrides in force; the inner block wins, and one that is `alone` hides those around it."""

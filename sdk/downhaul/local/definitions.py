@@ -41,7 +41,8 @@ def read_contents(path: str, data: Any, service: str = "") -> Contents:
             raise DecodeError(("flags",), "missing: expected a table of flags")
         service = service or _text(fields, "service", "")
         flags = {
-            name: _flag(each, name, service, ("flags", name)) for name, each in _object(fields["flags"], ("flags",)).items()
+            name: _flag(each, name, service, ("flags", name))
+            for name, each in _object(fields["flags"], ("flags",)).items()
         }
         ruleset = decode_ruleset({"flags": flags, "segments": fields.get("segments", {})})
         return Contents(service, _text(fields, "environment", "development"), ruleset)
@@ -112,8 +113,7 @@ def _rules(rules: Any, flag: Mapping[str, Any], path: Path) -> Any:
 
 def _otherwise(given: Mapping[str, Any], flag: Mapping[str, Any], path: Path) -> Any:
     if "value" in given:
-        true = given["value"] is True and "on" in flag["variants"]
-        return {"variant": "on" if true else flag["off_variant"]}
+        return {"variant": _true_one(flag) if given["value"] is True else flag["off_variant"]}
     if "rollout" in given:
         if "otherwise" in given:
             raise DecodeError((*path, "rollout"), "either rollout or otherwise, not both")
@@ -122,9 +122,13 @@ def _otherwise(given: Mapping[str, Any], flag: Mapping[str, Any], path: Path) ->
         raise DecodeError((*path, "by"), "goes with rollout only")
     if "otherwise" in given:
         return spell_out(given["otherwise"], flag, (*path, "otherwise"))
-    boolean = flag["type"] == "boolean" and isinstance(flag["variants"], dict)
-    true = next((name for name, value in flag["variants"].items() if value is True), None) if boolean else None
-    return {"variant": true or flag["off_variant"]}
+    return {"variant": _true_one(flag)}
+
+
+def _true_one(flag: Mapping[str, Any]) -> Any:
+    """The variant of a boolean flag that is true; of any other flag the one that is off, as the service has it."""
+    variants = flag["variants"] if flag["type"] == "boolean" and isinstance(flag["variants"], dict) else {}
+    return next((name for name, value in variants.items() if value is True), flag["off_variant"])
 
 
 def _object(data: Any, path: Path) -> dict[str, Any]:

@@ -6,12 +6,12 @@ from math import inf
 from time import monotonic
 from typing import TYPE_CHECKING
 
-from downhaul.files import UnreadableError, read_file
 from downhaul.forks import guard
 from downhaul.health import Once, log
 from downhaul.local.definitions import Contents, read_contents
 from downhaul.local.errors import LocalFileError
 from downhaul.local.formats import read_text
+from downhaul.local.reading import read_bytes
 from downhaul.snapshot import Snapshot, digest_of
 
 if TYPE_CHECKING:
@@ -21,7 +21,6 @@ if TYPE_CHECKING:
 LOOK_EVERY_S = 0.4
 SETTLED_AFTER_S = 0.1
 _GOOD_FOR_S = 10.0
-_MAX_BYTES = 4 << 20
 
 
 class LocalFile:
@@ -44,8 +43,12 @@ class LocalFile:
 
     def look(self) -> tuple[Contents, bytes] | None:
         """What the file says and its digest, if that is new. Raises LocalFileError when it is wrong, once."""
-        content, trouble = self._read()
-        found = trouble or digest_of(content)
+        content, trouble = b"", None
+        try:
+            content = read_bytes(self.path)
+        except LocalFileError as error:
+            trouble = error
+        found: object = str(trouble) if trouble else digest_of(content)
         if found == self._believed:
             self._doubted = None
             return None
@@ -54,15 +57,8 @@ class LocalFile:
             return None
         self._believed, self._doubted = found, None
         if trouble:
-            raise LocalFileError(self.path, trouble)
+            raise trouble
         return read_contents(self.path, read_text(self.path, content), self._service), digest_of(content)
-
-    def _read(self) -> tuple[bytes, str]:
-        try:
-            content = read_file(self.path, _MAX_BYTES)
-        except UnreadableError as error:
-            return b"", str(error)
-        return (b"", "there is no such file") if content is None else (content, "")
 
 
 class LocalFileWatch:
