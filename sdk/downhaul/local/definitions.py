@@ -47,7 +47,17 @@ def read_contents(path: str, data: Any, service: str = "") -> Contents:
         ruleset = decode_ruleset({"flags": flags, "segments": fields.get("segments", {})})
         return Contents(service, _text(fields, "environment", "development"), ruleset)
     except DecodeError as error:
-        raise LocalFileError(path, str(error)) from None
+        raise LocalFileError(path, str(DecodeError(_as_written(error.path, data), error.message))) from None
+
+
+def _as_written(path: Path, data: Any) -> Path:
+    """The place in the file: there, a plain value is not in a variant."""
+    match path:
+        case ("flags", name, "variants", "value", *rest) if not isinstance(data["flags"][name], dict):
+            return ("flags", name, *rest)
+        case ("flags", name, "variants", "value", *rest) if "value" in data["flags"][name]:
+            return ("flags", name, "value", *rest)
+    return path
 
 
 def _flag(data: Any, name: Any, service: str, path: Path) -> dict[str, Any]:

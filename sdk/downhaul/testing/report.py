@@ -1,4 +1,4 @@
-"""The flags that no test has tried on one of their sides, told at the end of a run, over all workers of pytest-xdist."""
+"""The flags that no test has tried on one of their sides, told at the end of a run, over all workers of xdist."""
 
 from __future__ import annotations
 
