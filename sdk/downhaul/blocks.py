@@ -10,11 +10,14 @@ from typing import Any, TypeVar, cast
 Function = TypeVar("Function", bound=Callable[..., Any])
 
 
-def decorated(function: Function, block: Callable[[], AbstractContextManager[None]]) -> Function:
+def decorated(function: Function, block: Callable[[], AbstractContextManager[object]]) -> Function:
     """`function`, each call of it inside a block of its own: one object cannot be inside itself twice.
 
-    Raises TypeError for a generator function: its body runs when the block of the call is over.
+    Raises TypeError for a generator function, whose body runs when the block of the call is over; and for a class, of
+    which a function would be made.
     """
+    if isinstance(function, type):
+        raise TypeError(f"{function.__qualname__} is a class: put the block around its functions")
     import inspect  # takes long to load, and only a decorator needs it
 
     if inspect.isgeneratorfunction(function) or inspect.isasyncgenfunction(function):

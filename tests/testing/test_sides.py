@@ -115,7 +115,9 @@ def test_the_sides_of_a_flag_in_the_file_are_its_variants(pytester: pytest.Pytes
     pytester.makepyfile(test_suite=BY_FILE)
     told = run_pytest(pytester, "-v", "-s")
     told.assert_outcomes(errors=1)
-    told.stdout.fnmatch_lines(["*size has but one value in the file of flags: name its sides, both({'size': [[]...]})*"])
+    told.stdout.fnmatch_lines(
+        ["*size has but one value in the file of flags: name its sides, both({'size': [[]...]})*"]
+    )
 
     pytester.makepyfile(test_suite=BY_FILE.split('@both("size")')[0])
     told = run_pytest(pytester, "-v", "-s")

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import os
+import sys
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
-from functools import wraps
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, TypeVar, cast
+from typing import TYPE_CHECKING, Any
 
+from downhaul.blocks import Function, decorated
 from downhaul.testing.watch import UndeclaredFlagError, Watch
 
 if TYPE_CHECKING:
@@ -19,8 +20,6 @@ if TYPE_CHECKING:
     from downhaul.testing.sides import Both, Sides
 else:
     Calls = object  # at run time the calls are the client's own: see `__getattr__`
-
-Function = TypeVar("Function", bound=Callable[..., Any])
 
 _NOT_IN_TESTS = ("client", "close", "configure")
 _open: list[IsolatedFlags] = []
@@ -62,9 +61,9 @@ class IsolatedFlags(Calls):
 
         return both(*flags, **values)
 
-    def on_change(self, listener: Listener) -> Callable[[], None]:
+    def on_change(self, listener: Listener, *, flag: str | None = None) -> Callable[[], None]:
         """As `downhaul.flags.on_change`, until the end of the test."""
-        return self._until_the_end(self._client.on_change(listener))
+        return self._until_the_end(self._client.on_change(listener, flag=flag))
 
     def on_status(self, listener: StatusListener) -> Callable[[], None]:
         """As `downhaul.flags.on_status`, until the end of the test."""
@@ -131,26 +130,10 @@ class isolated:  # noqa: N801 -- reads as a statement: `with isolated(new_checko
             raise UndeclaredFlagError(complaint)
 
     def __call__(self, function: Function, /) -> Function:
-        from downhaul.context import iscoroutinefunction
+        def wrapped(each: Function) -> Function:
+            return decorated(each, lambda: isolated(self._values, strict=self._strict, file=self._file, **self._flags))
 
-        def anew() -> isolated:  # one object cannot be inside itself twice
-            return isolated(self._values, strict=self._strict, file=self._file, **self._flags)
-
-        if iscoroutinefunction(function):
-
-            @wraps(function)
-            async def call_async(*args: Any, **kwargs: Any) -> Any:
-                with anew():
-                    return await function(*args, **kwargs)
-
-            return cast(Function, call_async)
-
-        @wraps(function)
-        def call(*args: Any, **kwargs: Any) -> Any:
-            with anew():
-                return function(*args, **kwargs)
-
-        return cast(Function, call)
+        return each_test(function, wrapped) if is_case(function) else wrapped(function)
 
 
 @contextmanager
@@ -171,3 +154,17 @@ def ruleset_of(file: str | os.PathLike[str]) -> Ruleset:
     from downhaul.local.reading import read_ruleset
 
     return read_ruleset(os.path.abspath(os.path.expanduser(os.fspath(file))))
+
+
+def is_case(kind: object) -> bool:
+    """Whether it is a class of unittest."""
+    unittest = sys.modules.get("unittest")
+    return unittest is not None and isinstance(kind, type) and issubclass(kind, unittest.TestCase)
+
+
+def each_test(case: Function, wrap: Callable[[Function], Function]) -> Function:
+    """The class, with all its tests wrapped."""
+    for name in dir(case):
+        if name.startswith("test") and callable(method := getattr(case, name)):
+            setattr(case, name, wrap(method))
+    return case

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from functools import wraps
 from itertools import product
-from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar, cast
+from typing import TYPE_CHECKING, Any, NamedTuple, cast
 
-from downhaul.testing.isolation import IsolatedFlags, begun, current
+from downhaul.blocks import Function
+from downhaul.testing.isolation import IsolatedFlags, begun, current, each_test, is_case
 from downhaul.testing.watch import as_text
 
 if TYPE_CHECKING:
@@ -16,7 +17,6 @@ if TYPE_CHECKING:
 
     from downhaul.engine import Ruleset
 
-Decorated = TypeVar("Decorated", bound=Callable[..., Any])
 Sides = Mapping[str, Sequence[Any]]
 """Flag -> the values that it is to have, one after the other."""
 
@@ -72,11 +72,10 @@ class Both:
 
         return getattr(pytest.mark, MARK).with_args(self).mark
 
-    def __call__(self, decorated: Decorated, /) -> Decorated:
-        if isinstance(decorated, type):
-            return cast(Decorated, self._class(decorated))
-        function = self._each_in_turn(decorated)
-        return cast(Decorated, _marked(self, function))
+    def __call__(self, decorated: Function, /) -> Function:
+        if is_case(decorated):
+            return each_test(decorated, self._each_in_turn)
+        return _marked(self, decorated if isinstance(decorated, type) else self._each_in_turn(decorated))
 
     def __iter__(self) -> Iterator[dict[str, Any]]:
         """Each combination of sides, in force until the next: `{"new-checkout": True}`. Needs isolated flags."""
@@ -89,41 +88,33 @@ class Both:
             with chosen(flags, choices):
                 yield {each.title: each.value for each in choices}
 
-    def _class(self, decorated: type) -> type:
-        if not _is_case(decorated):
-            return cast(type, _marked(self, decorated))
-        for name in dir(decorated):
-            if name.startswith("test") and callable(method := getattr(decorated, name)):
-                setattr(decorated, name, self._each_in_turn(method))
-        return decorated
-
-    def _each_in_turn(self, function: Decorated) -> Decorated:
+    def _each_in_turn(self, function: Function) -> Function:
         """In a TestCase a loop of subtests; elsewhere the function as it is, for pytest makes tests of its sides."""
-        from downhaul.context import iscoroutinefunction
+        import inspect  # takes long to load
 
-        if iscoroutinefunction(function):
+        if inspect.iscoroutinefunction(function):
 
             @wraps(function)
             async def call_async(*args: Any, **kwargs: Any) -> Any:
-                if not (args and _is_case(type(args[0]))):
+                if not (args and is_case(type(args[0]))):
                     return await function(*args, **kwargs)
                 for title in self._subtests():
                     with args[0].subTest(**title):
                         await function(*args, **kwargs)
                 return None
 
-            return cast(Decorated, call_async)
+            return cast(Function, call_async)
 
         @wraps(function)
         def call(*args: Any, **kwargs: Any) -> Any:
-            if not (args and _is_case(type(args[0]))):
+            if not (args and is_case(type(args[0]))):
                 return function(*args, **kwargs)
             for title in self._subtests():
                 with args[0].subTest(**title):
                     function(*args, **kwargs)
             return None
 
-        return cast(Decorated, call)
+        return cast(Function, call)
 
     def _subtests(self) -> Iterator[dict[str, Any]]:
         if current() is not None:
@@ -193,13 +184,8 @@ def _listed(name: str, values: Any) -> tuple[Any, ...]:
     return tuple(values)
 
 
-def _marked(both: Both, decorated: Any) -> Any:
+def _marked(both: Both, decorated: Function) -> Function:
     """With a mark for pytest, if it is pytest that runs."""
     if "pytest" not in sys.modules:
         return decorated
-    return getattr(sys.modules["pytest"].mark, MARK).with_args(both)(decorated)
-
-
-def _is_case(kind: type) -> bool:
-    unittest = sys.modules.get("unittest")
-    return unittest is not None and issubclass(kind, unittest.TestCase)
+    return cast(Function, getattr(sys.modules["pytest"].mark, MARK).with_args(both)(decorated))
