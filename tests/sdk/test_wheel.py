@@ -137,7 +137,10 @@ def test_it_offers_the_pytest_plugin_and_the_command(python: Path, tmp_path: Pat
 from importlib.metadata import distribution
 print(sorted((each.group, each.name, each.value) for each in distribution("downhaul").entry_points))
 """
-    expected = [("console_scripts", "downhaul", "downhaul.cli:main"), ("pytest11", "downhaul", "downhaul.testing")]
+    expected = [
+        ("console_scripts", "downhaul", "downhaul.cli:main"),
+        ("pytest11", "downhaul", "downhaul.testing.plugin"),
+    ]
     assert run(python, program, tmp_path) == f"{expected}\n"
 
 

@@ -53,7 +53,7 @@ text: never anything but "blue" ("blue" in 1 test)
 tried-off: never on (off in 1 test)
 tried-on: never off (on in 2 tests)
 untouched: never evaluated
-1 of 6 flags were tried on each of their sides"""
+tried on each of their sides: 1 of 6 flags"""
 
 
 def report_in(told: pytest.RunResult) -> str:

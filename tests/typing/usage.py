@@ -5,9 +5,11 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from typing import Any, assert_type
+from unittest import TestCase
 
 from downhaul import flags
 from downhaul.client import Client
+from downhaul.testing import FlagsMixin, IsolatedFlags, both, isolated
 
 # The two calls of every day.
 assert_type(flags.enabled("a"), bool)
@@ -133,3 +135,36 @@ assert_type(flags.on_status(lambda status: print(status.state)), Callable[[], No
 payments = Client(url="http://x", key="k", service="s", poll_interval=1)
 assert_type(payments.string("a", "blue", user="u"), str)
 assert_type(payments.enabled("a", user="u"), bool)
+
+# Tests of programs.
+with isolated({"a/b": 1}, strict=True, file="downhaul.toml", new_checkout=True) as isolated_flags:
+    assert_type(isolated_flags, IsolatedFlags)
+    assert_type(isolated_flags.enabled("a"), bool)
+    isolated_flags.set({"a/b": 2}, new_checkout=False)
+    for sides in isolated_flags.both("a", colour=["red", "blue"]):
+        assert_type(sides, dict[str, Any])
+
+
+@both("new-checkout", {"a/b": [1, 2]}, colour=["red", "blue"])
+def test_sides(number: int) -> str:
+    return str(number)
+
+
+@isolated(new_checkout=True)
+async def test_later(number: int) -> str:
+    return str(number)
+
+
+assert_type(test_sides(1), str)
+
+
+@flags.both("new-checkout")
+class CheckoutTest(FlagsMixin, TestCase):
+    flag_values = {"new-checkout": True}  # noqa: RUF012
+    flags_strict = True
+
+    def test_flags(self) -> None:
+        assert_type(self.flags.enabled("a"), bool)
+
+
+assert_type(CheckoutTest().flags, IsolatedFlags)

@@ -38,7 +38,7 @@ class SidesReport:
         terminalreporter.section(_TITLE)
         for line in lines:
             terminalreporter.line(line)
-        terminalreporter.line(f"{len(known) - len(lines)} of {len(known)} flags were tried on each of their sides")
+        terminalreporter.line(f"tried on each of their sides: {len(known) - len(lines)} of {len(known)} flags")
 
 
 def missing(tried: Mapping[str, Mapping[str, int]], declared: Mapping[str, list[str]]) -> Iterator[str]:
