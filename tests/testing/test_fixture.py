@@ -8,7 +8,7 @@ import sys
 import pytest
 from downhaul import flags as live
 from downhaul.testing import IsolatedFlags
-from support.suites import run_pytest
+from support.suites import run_pytest, run_pytest_here
 
 pytest_plugins = ["pytester"]
 
@@ -157,7 +157,7 @@ def test_a_wrong_mark_fails_its_test_and_says_what_was_expected(pytester: pytest
         test_one="import pytest\n@pytest.mark.flags('new-checkout')\ndef test_values(): pass",
         test_two="import pytest\n@pytest.mark.downhaul_strict('yes')\ndef test_strict(): pass",
     )
-    told = run_pytest(pytester, "--continue-on-collection-errors")
+    told = run_pytest_here(pytester, "--continue-on-collection-errors")
     told.assert_outcomes(errors=2)
     told.stdout.fnmatch_lines(
         [

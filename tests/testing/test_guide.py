@@ -9,7 +9,7 @@ import pytest
 from downhaul import flags
 from downhaul.local.errors import LocalFileError
 from downhaul.local.reading import read_ruleset
-from support.suites import run_pytest, run_unittest
+from support.suites import run_pytest, run_pytest_here, run_unittest
 
 pytest_plugins = ["pytester"]
 
@@ -38,14 +38,14 @@ def test_the_suite_passes_and_tells_what_the_guide_says(pytester: pytest.Pyteste
     told = run_pytest(pytester, "--strict-markers")
     told.assert_outcomes(passed=17, xfailed=1)
 
-    told = run_pytest(pytester, "--downhaul-report", "test_checkout.py", "test_strict.py")
+    told = run_pytest_here(pytester, "--downhaul-report", "test_checkout.py", "test_strict.py")
     assert REPORT in told.stdout.str()
 
-    told = run_pytest(pytester, "--runxfail", "test_strict.py")
+    told = run_pytest_here(pytester, "--runxfail", "test_strict.py")
     told.assert_outcomes(passed=1, failed=1)
     assert STRICT in told.stdout.str()
 
-    told = run_pytest(pytester, "-k", "new-checkout:off", "test_checkout.py")
+    told = run_pytest_here(pytester, "-k", "new-checkout:off", "test_checkout.py")
     told.assert_outcomes(passed=3, deselected=told.parseoutcomes()["deselected"])
 
 
@@ -69,7 +69,7 @@ def test_the_block_for_anything_else_runs() -> None:
 
 
 def test_every_option_and_mark_is_in_the_guide(pytester: pytest.Pytester) -> None:
-    helped = run_pytest(pytester, "--help").stdout.str()
+    helped = run_pytest_here(pytester, "--help").stdout.str()
     options, settings = set(re.findall(r"--downhaul-\w+", helped)), set(re.findall(r"^  (downhaul_\w+)", helped, re.M))
     assert len(options) == len(settings) == 3
     table = GUIDE.split("\n### Settings\n")[1].split("\n## ")[0]

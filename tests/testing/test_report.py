@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 from downhaul.testing.report import missing
-from support.suites import run_pytest
+from support.suites import run_pytest, run_pytest_here
 
 pytest_plugins = ["pytester"]
 
@@ -65,19 +65,19 @@ def report_in(told: pytest.RunResult) -> str:
 def test_it_is_the_same_with_one_process_and_with_two(pytester: pytest.Pytester) -> None:
     pytester.makepyfile(test_suite=SUITE)
     pytester.makefile(".toml", downhaul=FILE)
-    told = run_pytest(pytester, "--downhaul-report", "--downhaul-file=downhaul.toml")
+    told = run_pytest_here(pytester, "--downhaul-report", "--downhaul-file=downhaul.toml")
     assert report_in(told) == EXPECTED
 
-    pytester.makeini("[pytest]\ndownhaul_report = true\ndownhaul_file = downhaul.toml")
-    told = run_pytest(pytester, "-n", "2", plugins=("xdist.plugin",))
+    pytester.makeini("[pytest]\ndownhaul_report = true")
+    told = run_pytest(pytester, "-n", "2", "--downhaul-file=downhaul.toml", plugins=("xdist.plugin",))
     told.assert_outcomes(passed=8)
     assert report_in(told) == EXPECTED
 
 
 def test_it_is_told_only_if_asked_for_and_only_if_there_are_flags(pytester: pytest.Pytester) -> None:
     pytester.makepyfile(test_suite=SUITE, test_other="def test_other(): pass")
-    assert "no test has tried" not in run_pytest(pytester, "test_suite.py").stdout.str()
-    assert "no test has tried" not in run_pytest(pytester, "test_other.py", "--downhaul-report").stdout.str()
+    assert "no test has tried" not in run_pytest_here(pytester, "test_suite.py").stdout.str()
+    assert "no test has tried" not in run_pytest_here(pytester, "test_other.py", "--downhaul-report").stdout.str()
 
 
 @pytest.mark.parametrize(
@@ -97,6 +97,6 @@ def test_what_counts_as_a_side_where_the_file_does_not_tell(tried: dict[str, int
 def test_a_file_that_is_wrong_ends_the_run_at_once(pytester: pytest.Pytester) -> None:
     pytester.makefile(".toml", downhaul="[flags]\na.b = 1\n")
     pytester.makepyfile("def test_one(): pass")
-    told = run_pytest(pytester, "--downhaul-file=downhaul.toml")
+    told = run_pytest_here(pytester, "--downhaul-file=downhaul.toml")
     assert told.ret == pytest.ExitCode.USAGE_ERROR
     told.stderr.fnmatch_lines(["ERROR: */downhaul.toml: flags.a.b: unknown field; expected *value = {...}"])

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 from downhaul.testing import both, isolated
-from support.suites import run_pytest
+from support.suites import run_pytest, run_pytest_here
 
 pytest_plugins = ["pytester"]
 
@@ -104,7 +104,7 @@ def test_a_test_runs_on_each_side(pytester: pytest.Pytester) -> None:
     assert text.count("test_several[") == 8 and text.count("test_with_parameters[") == 4
     assert text.count("test_narrowed") == text.count("test_pinned") == 1
 
-    run_pytest(pytester, "-k", "new-checkout:off and several").assert_outcomes(passed=4, deselected=21)
+    run_pytest_here(pytester, "-k", "new-checkout:off and several").assert_outcomes(passed=4, deselected=21)
 
 
 def test_the_sides_of_a_flag_in_the_file_are_its_variants(pytester: pytest.Pytester) -> None:
@@ -113,14 +113,14 @@ def test_the_sides_of_a_flag_in_the_file_are_its_variants(pytester: pytest.Pytes
     )
     pytester.makeini("[pytest]\ndownhaul_file = downhaul.toml")
     pytester.makepyfile(test_suite=BY_FILE)
-    told = run_pytest(pytester, "-v", "-s")
+    told = run_pytest_here(pytester, "-v", "-s")
     told.assert_outcomes(errors=1)
     told.stdout.fnmatch_lines(
         ["*size has but one value in the file of flags: name its sides, both({'size': [[]...]})*"]
     )
 
     pytester.makepyfile(test_suite=BY_FILE.split('@both("size")')[0])
-    told = run_pytest(pytester, "-v", "-s")
+    told = run_pytest_here(pytester, "-v", "-s")
     told.assert_outcomes(passed=3)
     told.stdout.fnmatch_lines(["*colour:#f00? SEEN #f00 red", "*colour:#00f? SEEN #00f blue", "*colour:? SEEN  none"])
 

@@ -7,7 +7,7 @@ import threading
 import pytest
 from downhaul import flags as live
 from downhaul.testing import UndeclaredFlagError, isolated
-from support.suites import run_pytest
+from support.suites import run_pytest, run_pytest_here
 
 pytest_plugins = ["pytester"]
 
@@ -114,11 +114,11 @@ def test_an_undeclared_flag_fails_the_test_that_evaluates_it(suite: pytest.Pytes
 
 def test_it_is_switched_on_by_an_option_or_for_one_test_by_a_mark(suite: pytest.Pytester) -> None:
     command = ("--downhaul-strict", "--downhaul-file", "downhaul.toml", "-k", "undeclared or the_file or allowed")
-    run_pytest(suite, *command).assert_outcomes(passed=2, failed=1, deselected=9)
+    run_pytest_here(suite, *command).assert_outcomes(passed=2, failed=1, deselected=9)
     suite.makepyfile(
         test_shop=SUITE.replace("def test_undeclared", "@pytest.mark.downhaul_strict\ndef test_undeclared")
     )
-    run_pytest(suite, "-k", "undeclared or typed_wrong").assert_outcomes(passed=1, failed=1, deselected=10)
+    run_pytest_here(suite, "-k", "undeclared or typed_wrong").assert_outcomes(passed=1, failed=1, deselected=10)
 
 
 def test_a_block_complains_when_it_is_left() -> None:

@@ -42,6 +42,11 @@ class Checkout(Base):
     def test_each_side(self):
         print("SIDE", live.value("new-checkout"), live.value("level"))
 
+    @both("a")
+    @both("b")
+    def test_decorators_combine(self):
+        print("PAIR", live.value("a"), live.value("b"))
+
     @both(colour=["red", "blue"])
     def test_a_side_that_fails(self):
         self.assertEqual(live.value("colour"), "blue")
@@ -84,6 +89,7 @@ class File(FlagsMixin, unittest.TestCase):
 
 FILE = '[flags]\nin-the-file = true\nsize = 3\ncolour = {variants = {red = "#f00", blue = "#00f"}}\n'
 PRINTED = {
+    "PAIR": ["True True", "True False", "False True", "False False"],
     "SIDE": ["True class", "False class"],
     "TASK": ["True True", "False True"],
     "BARE": ["True", "False"],
@@ -99,7 +105,7 @@ def test_unittest_alone(tmp_path: Path) -> None:
     (tmp_path / "downhaul.toml").write_text(FILE)
     program = "\nimport atexit; atexit.register(lambda: print('PYTEST', 'pytest' in sys.modules))\n"
     told = run_unittest(tmp_path, SUITE + program)
-    assert "Ran 11 tests" in told and "FAILED (failures=2)" in told, told
+    assert "Ran 12 tests" in told and "FAILED (failures=2)" in told, told
     assert "FAIL: test_a_side_that_fails (test_users.Checkout.test_a_side_that_fails) (colour='red')" in told
     assert "FAIL: test_undeclared" in told and "new-checkout, evaluated at test_users.py:" in told
     assert "self.flags.set(...) in unittest" in told
@@ -134,7 +140,7 @@ def test_pytest_runs_such_classes_and_its_marks_count_in_them(pytester: pytest.P
     pytester.makefile(".toml", downhaul=FILE)
     pytester.makepyfile(test_users=SUITE + MARKED)
     told = run_pytest(pytester, "-s", "-v", "--downhaul-report")
-    assert told.parseoutcomes() == {"passed": 12, "failed": 3, "subtests": 9}
+    assert told.parseoutcomes() == {"passed": 13, "failed": 3, "subtests": 15}
     text = told.stdout.str()
     for word, values in PRINTED.items():
         assert printed(text, word) == values
