@@ -9,6 +9,11 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+# pytester forgets every module that is loaded first by a run in this process: a second copy of the engine would be made.
+import downhaul.flags
+import downhaul.local.reading
+import downhaul.tables
+import downhaul.testing.plugin  # noqa: F401
 import pytest
 
 
