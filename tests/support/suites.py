@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-# pytester forgets every module that is loaded first by a run in this process: a second copy of the engine would be made.
+# pytester forgets what a run in this process was the first to load: there would be a second copy of the engine.
 import downhaul.flags
 import downhaul.local.reading
 import downhaul.tables
