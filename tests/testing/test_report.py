@@ -35,7 +35,7 @@ def test_in_a_block_of_its_own():
     with live.override(text="blue"):
         live.value("text")
 
-@pytest.mark.flags(set_only=True)
+@pytest.mark.flags({"a/b": 1}, set_only=True, tried_on=False)
 def test_that_asks_for_nothing():
     pass
 """
@@ -48,12 +48,14 @@ variants = {red = "#f00", blue = "#00f", green = "#0f0"}
 otherwise = "red"
 """
 
-EXPECTED = """colour: never "#00f" nor "#0f0" ("#f00" in 1 test)
+EXPECTED = """a/b: never evaluated
+colour: never "#00f" nor "#0f0" ("#f00" in 1 test)
+set-only: never evaluated
 text: never anything but "blue" ("blue" in 1 test)
 tried-off: never on (off in 1 test)
 tried-on: never off (on in 2 tests)
 untouched: never evaluated
-tried on each of their sides: 1 of 6 flags"""
+tried on each of their sides: 1 of 8 flags"""
 
 
 def report_in(told: pytest.RunResult) -> str:

@@ -53,6 +53,7 @@ class IsolatedFlags(Calls):
 
     def set(self, values: Mapping[str, Any] | None = None, /, **flags: Any) -> None:
         """Give flags these values until the end of the test; in a keyword, `_` stands for `-`."""
+        self.watch.gave(values or (), flags)
         self._stack.enter_context(self._client.override(values, **flags))
 
     def both(self, *flags: str | Sides, **values: Any) -> Both:
@@ -80,6 +81,7 @@ class IsolatedFlags(Calls):
 
     def within(self, values: Mapping[str, Any], keywords: Mapping[str, Any]) -> ExitStack:
         """A block in which flags have these values; the end of the test closes it where nothing else does."""
+        self.watch.gave(values, keywords)
         block = ExitStack()
         block.enter_context(self._client.override(values, **keywords))
         self._stack.callback(block.close)

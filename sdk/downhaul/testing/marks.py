@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from downhaul.testing.sides import MARK, Both, Choice, Sided, combinations, names_of
+from downhaul.testing.sides import MARK, Both, Choice, Sided, combinations
+from downhaul.testing.watch import names_of
 
 if TYPE_CHECKING:
     from downhaul.engine import Ruleset
@@ -40,7 +41,7 @@ def sides_of(node: pytest.Item, ruleset: Ruleset | None) -> list[Combination]:
     """
     sided: list[Sided] = []
     for mark in _marks(node):
-        flags = mark.args[0].flags if mark.name == MARK and isinstance(mark.args[0], Both) else ()
+        flags = mark.args[0].flags if mark.name == MARK and mark.args and isinstance(mark.args[0], Both) else ()
         named = _names(mark) if mark.name == FLAGS else frozenset().union(*(_meant(each) for each in flags))
         sided = [each for each in sided if _meant(each).isdisjoint(named)]
         sided += flags
@@ -51,12 +52,12 @@ def sides_of(node: pytest.Item, ruleset: Ruleset | None) -> list[Combination]:
 
 
 def _meant(sided: Sided) -> frozenset[str]:
-    return names_of(sided.name, sided.keyword)
+    return frozenset(names_of(sided.name) if sided.keyword else (sided.name,))
 
 
 def _names(mark: pytest.Mark) -> frozenset[str]:
     by_flag, by_keyword = _values(mark)
-    return frozenset(by_flag).union(*(names_of(name, True) for name in by_keyword))
+    return frozenset(by_flag).union(*map(names_of, by_keyword))
 
 
 def _values(mark: pytest.Mark) -> tuple[Mapping[str, Any], Mapping[str, Any]]:

@@ -15,7 +15,7 @@ import pytest
 
 from downhaul.testing import marks
 from downhaul.testing.isolation import IsolatedFlags, begun, ruleset_of
-from downhaul.testing.report import ATTRIBUTE, SidesReport
+from downhaul.testing.report import ATTRIBUTE, SidesReport, found_by
 from downhaul.testing.sides import MARK, chosen
 from downhaul.testing.watch import Watch
 
@@ -137,7 +137,7 @@ def pytest_runtest_makereport(
     report = yield
     watch = item.stash.get(_WATCH, None)
     if watch is not None and call.when == "teardown" and item.config.stash[_RUN].report:
-        setattr(report, ATTRIBUTE, [[name, each] for name, values in watch.tried.items() for each in values])
+        setattr(report, ATTRIBUTE, found_by(watch))
     return report
 
 

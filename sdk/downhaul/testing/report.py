@@ -8,15 +8,24 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from downhaul.testing.watch import as_text
+from downhaul.testing.watch import Watch, as_text
 
 if TYPE_CHECKING:
     from downhaul.engine import Ruleset
 
-ATTRIBUTE = "downhaul_tried"
-"""Of a report of pytest's, which carries it from a worker of pytest-xdist: `[flag, value as JSON]`s."""
+ATTRIBUTE = "downhaul_flags"
+"""Of a report of pytest's, which carries it from a worker of pytest-xdist: what `found_by` gives."""
 
 _TITLE = "flags with a side that no test has tried"
+
+
+Found = dict[str, list[list[str]]]
+
+
+def found_by(watch: Watch) -> Found:
+    """What one test has found, in lists: `tried` holds flag and value (as JSON), `named` the names of one flag."""
+    tried = [[name, each] for name, values in watch.tried.items() for each in values]
+    return {"tried": tried, "named": [list(names) for names in watch.named]}
 
 
 class SidesReport:
@@ -25,16 +34,23 @@ class SidesReport:
     def __init__(self, ruleset: Ruleset | None) -> None:
         self._ruleset = ruleset
         self._tried: dict[str, Counter[str]] = {}
+        self._named: set[tuple[str, ...]] = set()
 
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
-        for flag, value in getattr(report, ATTRIBUTE, ()):
+        found: Found = getattr(report, ATTRIBUTE, {})
+        for flag, value in found.get("tried", ()):
             self._tried.setdefault(flag, Counter())[value] += 1
+        self._named.update(map(tuple, found.get("named", ())))
 
     def pytest_terminal_summary(self, terminalreporter: pytest.TerminalReporter) -> None:
-        lines = list(missing(self._tried, _declared(self._ruleset)))
-        known = self._tried.keys() | _declared(self._ruleset).keys()
+        declared = _declared(self._ruleset)
+        for names in self._named:
+            if not any(name in self._tried or name in declared for name in names):
+                declared[names[0]] = []
+        known = self._tried.keys() | declared.keys()
         if not known:
             return
+        lines = list(missing(self._tried, declared))
         terminalreporter.section(_TITLE)
         for line in lines:
             terminalreporter.line(line)

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, cast
 
 from downhaul.blocks import Function
 from downhaul.testing.isolation import IsolatedFlags, begun, current, each_test, is_case
-from downhaul.testing.watch import as_text
+from downhaul.testing.watch import as_text, names_of
 
 if TYPE_CHECKING:
     from contextlib import ExitStack
@@ -31,14 +31,9 @@ class Choice(NamedTuple):
     value: Any
 
     @property
-    def names(self) -> frozenset[str]:
-        """The flags that may be meant."""
-        return names_of(self.name, self.keyword)
-
-    @property
     def title(self) -> str:
         """The flag, as it is told."""
-        return self.name.replace("_", "-") if self.keyword else self.name
+        return names_of(self.name)[0] if self.keyword else self.name
 
     @property
     def id(self) -> str:
@@ -154,11 +149,6 @@ def chosen(flags: IsolatedFlags, choices: Sequence[Choice]) -> ExitStack:
     """A block in which flags have these sides."""
     by_flag = {each.name: each.value for each in choices if not each.keyword}
     return flags.within(by_flag, {each.name: each.value for each in choices if each.keyword})
-
-
-def names_of(name: str, keyword: bool) -> frozenset[str]:
-    """The flags that a name may mean."""
-    return frozenset((name, name.replace("_", "-")) if keyword else (name,))
 
 
 def words(value: Any) -> str:

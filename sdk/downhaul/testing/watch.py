@@ -1,11 +1,11 @@
-"""What a test has asked for: the sides of each flag that it has tried, and the flags that nobody has declared."""
+"""What a test has declared and asked for: the sides of flags that it has tried, and the flags that it has not declared."""
 
 from __future__ import annotations
 
 import json
 import os
 import sys
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -35,6 +35,8 @@ class Watch:
     def __init__(self) -> None:
         self.tried: dict[str, set[str]] = {}
         """Flag -> the values that it had, as JSON."""
+        self.named: set[tuple[str, ...]] = set()
+        """The flags to which the test gave a value, each by the names that may be meant."""
         self._faults: dict[tuple[str, str], Fault] = {}
 
     def __call__(self, details: Details[Any], context: Mapping[str, Any]) -> None:
@@ -43,6 +45,11 @@ class Watch:
         if details.error_code in _FAULTS and (details.flag, details.error_code) not in self._faults:
             fault = Fault(details.flag, details.error_code, details.value, _place())
             self._faults.setdefault((fault.flag, fault.code), fault)
+
+    def gave(self, by_flag: Iterable[str], by_keyword: Iterable[str]) -> None:
+        """The test has given these flags a value."""
+        self.named.update((name,) for name in by_flag)
+        self.named.update(names_of(name) for name in by_keyword)
 
     def complaint(self) -> str:
         """What is wrong with what was asked for since the last complaint; empty if nothing is."""
@@ -76,6 +83,11 @@ def _ways(undeclared: list[Fault]) -> list[str]:
         f"flags.set({given}) in the test, with the fixture `flags`; self.flags.set(...) in unittest",
         "under [flags] in the file that `downhaul_file` names, for all tests",
     ]
+
+
+def names_of(keyword: str) -> tuple[str, ...]:
+    """The flags that a keyword may mean, the likelier one first: `_` may stand for `-`."""
+    return tuple(dict.fromkeys((keyword.replace("_", "-"), keyword)))
 
 
 def as_text(value: Any) -> str:
