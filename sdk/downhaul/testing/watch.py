@@ -1,4 +1,4 @@
-"""What a test has declared and asked for: the sides of flags that it has tried, and the flags that it has not declared."""
+"""What a test has declared and asked for: the sides that it has tried, and the flags that it did not declare."""
 
 from __future__ import annotations
 
