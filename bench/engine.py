@@ -14,6 +14,7 @@ import json
 import platform
 import sys
 from collections.abc import Callable
+from contextvars import Context
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from itertools import repeat
@@ -26,8 +27,9 @@ sys.path.insert(0, str(HERE))
 import flags as measured  # noqa: E402
 import process  # noqa: E402
 from downhaul.engine import change_ruleset, compile_ruleset, decode_ruleset  # noqa: E402
+from downhaul.frozen import Frozen  # noqa: E402
 from downhaul.tables import Compiled  # noqa: E402
-from ours import KNOWN, Work, enabled_over, floor  # noqa: E402
+from ours import KNOWN, Work, answers_over, enabled_over, floor  # noqa: E402
 from timing import nanoseconds  # noqa: E402
 
 
@@ -90,6 +92,45 @@ def evaluation_rows() -> list[Row]:
     ]
 
 
+def getter_rows() -> list[Row]:
+    """What else there is than `enabled`, and what `enabled` costs on the longer way."""
+    many = measured.MEASURED | measured.many(5_000)
+    usual, frozen, heard = (answers_over(many) for _ in range(3))
+    block = Frozen(frozen)
+    heard.listen(lambda details, context: None)
+
+    def in_a_block(times: int) -> None:
+        with block:
+            for _ in repeat(None, times):
+                frozen.enabled("plain-on", user="user-123")
+
+    def beside_a_block(times: int) -> None:
+        with block:
+            Context().run(call_for_user(frozen.enabled, "plain-on"), times)
+
+    def blocks(times: int) -> None:
+        for _ in repeat(None, times):
+            with Frozen(usual):
+                pass
+
+    def details(times: int) -> None:
+        for _ in repeat(None, times):
+            usual.details("plain-on", False, {"user": "user-123"}, "boolean")
+
+    taken = nanoseconds(
+        {
+            "enabled": call_for_user(usual.enabled, "plain-on"),
+            "details, or a getter by type": details,
+            "enabled, in a frozen block": in_a_block,
+            "enabled, beside a frozen block": beside_a_block,
+            "enabled, somebody listens": call_for_user(heard.enabled, "plain-on"),
+            "a frozen block, begun and ended": blocks,
+        }
+    )
+    ours = taken.pop("enabled")
+    return [Row(f"5,000 flags: {name}", ns / ours, "x enabled", None, f"{ns:.0f} ns") for name, ns in taken.items()]
+
+
 def compile_rows() -> list[Row]:
     documents = measured.many(1_000)
     data = {"flags": documents, "segments": {}}
@@ -148,7 +189,7 @@ def main() -> int:
     parser.add_argument("--peers", action="store_true", help="measure other vendors' SDKs, too (installs them)")
     parser.add_argument("--json", type=Path, default=HERE / "results" / "engine.json", metavar="FILE")
     arguments = parser.parse_args()
-    rows = evaluation_rows() + compile_rows() + process_rows()
+    rows = evaluation_rows() + getter_rows() + compile_rows() + process_rows()
     print_table(rows)
     report: dict[str, Any] = {
         "at": datetime.now(UTC).isoformat(timespec="seconds"),

@@ -7,8 +7,10 @@ from itertools import repeat
 from typing import Any
 
 import flags as measured
+from downhaul.answers import Answers
 from downhaul.engine import decode_ruleset
 from downhaul.evaluate import bind
+from downhaul.health import Once
 from downhaul.tables import Compiled
 
 KNOWN = {"build": measured.BUILD, "service": "bench", "environment": "production"}
@@ -19,12 +21,19 @@ def enabled_over(documents: dict[str, Any]) -> Callable[..., bool]:
     """`enabled` as a program has it, over these flags."""
     compiled = Compiled().then(decode_ruleset({"flags": documents, "segments": {}}), KNOWN, {})
 
-    def missed(flag: object, boolean: bool, error: Exception) -> None:
+    def missed(flag: object, boolean: bool, error: Exception, default: object, given: object, /) -> None:
         raise AssertionError(f"{flag} was not evaluated: {error!r}")
 
     enabled, _, swap = bind(missed)
     swap(*compiled.tables())
     return enabled
+
+
+def answers_over(documents: dict[str, Any]) -> Answers:
+    """All the getters that a client has, over these flags."""
+    answers = Answers(Once())
+    answers.force(Compiled().then(decode_ruleset({"flags": documents, "segments": {}}), KNOWN, {}, 1))
+    return answers
 
 
 def floor() -> Work:

@@ -35,11 +35,7 @@ PEOPLE = [f"user-{number}" for number in range(2_000)]
 def run() -> dict[str, Any]:
     """Nanoseconds by SDK and case in `results`, with `floor_ns`, `python`, `versions`, and `errors` by what failed."""
     python = environment()
-    # Native SDKs heed these, and so find no vendor even if they look for one.
-    nowhere = dict.fromkeys(("HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY"), "http://127.0.0.1:9")
-    lower = {name.lower(): value for name, value in nowhere.items()}
-    around = {**os.environ, **nowhere, **lower, "NO_PROXY": "", "no_proxy": "", "PYTHONPATH": str(ROOT / "sdk")}
-    done = _run([python, __file__, "--measure"], MEASURE_SECONDS, env=around)
+    done = execute([python, __file__, "--measure"], MEASURE_SECONDS, env=alone(PYTHONPATH=str(ROOT / "sdk")))
     found: dict[str, Any] = json.loads(done)
     return found
 
@@ -50,13 +46,21 @@ def environment() -> Path:
     locked = REQUIREMENTS.read_text(encoding="utf-8")
     if not stamp.exists() or stamp.read_text(encoding="utf-8") != locked:
         print("installing other vendors' SDKs", file=sys.stderr)
-        _run([sys.executable, "-m", "venv", "--clear", ENVIRONMENT], INSTALL_SECONDS)
-        _run([python, "-m", "pip", "install", "--quiet", "--require-hashes", "-r", REQUIREMENTS], INSTALL_SECONDS)
+        execute([sys.executable, "-m", "venv", "--clear", ENVIRONMENT], INSTALL_SECONDS)
+        execute([python, "-m", "pip", "install", "--quiet", "--require-hashes", "-r", REQUIREMENTS], INSTALL_SECONDS)
         stamp.write_text(locked, encoding="utf-8")
     return python
 
 
-def _run(command: list[str | Path], seconds: int, **options: Any) -> str:
+def alone(**more: str) -> dict[str, str]:
+    """The environment of a process that finds no vendor, even if it looks for one: native SDKs heed these as well."""
+    nowhere = dict.fromkeys(("HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY"), "http://127.0.0.1:9")
+    lower = {name.lower(): value for name, value in nowhere.items()}
+    return {**os.environ, **nowhere, **lower, "NO_PROXY": "", "no_proxy": "", **more}
+
+
+def execute(command: list[str | Path], seconds: int, **options: Any) -> str:
+    """What a command prints. Raises RuntimeError, with what it has complained of, if it fails."""
     done = subprocess.run(command, capture_output=True, text=True, timeout=seconds, **options)
     if done.returncode:
         raise RuntimeError(f"{' '.join(map(str, command))} ended with {done.returncode}:\n{done.stderr}")
@@ -73,7 +77,7 @@ def measure() -> dict[str, Any]:
     from timing import nanoseconds
     from vendors import VENDORS, wanted
 
-    attempts = _refuse_connections()
+    attempts = refuse_connections()
     few, many = measured.MEASURED, measured.MEASURED | measured.many(5_000)
     makers: dict[str, Callable[[dict[str, Any]], Any]] = {"Downhaul": _downhaul}
     for name, (_, load) in VENDORS.items():
@@ -174,7 +178,7 @@ def _expected(flag: str, build: bool) -> Iterator[tuple[str, list[str], tuple[st
         yield "everyone", PEOPLE, usual, low, high
 
 
-def _refuse_connections() -> list[str]:
+def refuse_connections() -> list[str]:
     """From now on nothing in Python can connect; returns the list that each try is added to."""
     attempts: list[str] = []
 

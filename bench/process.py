@@ -58,7 +58,7 @@ def threads() -> int:
 
 @cache
 def _client() -> dict[str, Any]:
-    with _service() as url:
+    with service() as url:
         found: dict[str, Any] = json.loads(_python(CLIENT, url))
         return found
 
@@ -71,7 +71,7 @@ def _python(code: str, *arguments: str) -> str:
 
 
 @contextmanager
-def _service() -> Iterator[str]:
+def service() -> Iterator[str]:
     """A service that has one snapshot."""
     documents = measured.many(100)
     envelope = {

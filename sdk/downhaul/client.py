@@ -4,53 +4,39 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from time import monotonic
-from typing import TYPE_CHECKING, Any, Final, NamedTuple, Unpack
+from typing import TYPE_CHECKING, Any, Final, ParamSpec, TypeVar, Unpack
 from weakref import WeakSet
 
 from downhaul import forks
+from downhaul.answers import Answers, EvaluationListener
 from downhaul.context import ambient, context
-from downhaul.counters import Counters
+from downhaul.details import Details, Explanation
 from downhaul.endings import at_end
-from downhaul.evaluate import bind, copied
+from downhaul.frozen import Frozen
 from downhaul.health import Health, Once, Status
 from downhaul.identity import Identity
 from downhaul.layers import Layer, Layers, Override
 from downhaul.listeners import Listeners
 from downhaul.settings import Arguments, Settings
+from downhaul.typed import Getters
+from downhaul.when import when
 from downhaul.worker import Found, Worker
 
 if TYPE_CHECKING:
-    from downhaul.engine import Step
-    from downhaul.tables import Compiled
+    from downhaul.tables import Compiled, Ruleset
 
+P = ParamSpec("P")
+Result = TypeVar("Result")
 Listener = Callable[[frozenset[str]], object]
 StatusListener = Callable[[Status], object]
+
+__all__ = ["Client", "Explanation"]
 
 _EXIT_S: Final = 1.0
 _open_clients: WeakSet[Client] = WeakSet()
 
 
-class Explanation(NamedTuple):
-    """What a flag is for one context, and why.
-
-    `reason` and `error_code` are OpenFeature's words, and `KILLED`, `PREREQUISITE_FAILED`, `OVERRIDE`. `rule` is the
-    name of the rule that decided. `age_s`: seconds since the service last confirmed the snapshot. `steps`: the way down
-    the ladder.
-    """
-
-    flag: str
-    value: Any
-    variant: str | None
-    reason: str
-    rule: str | None
-    error_code: str | None
-    error_message: str | None
-    revision: int | None
-    age_s: float | None
-    steps: tuple[Step, ...]
-
-
-class Client:
+class Client(Getters):
     """Flags of one service, as one process sees them. Most programs need only the one behind `downhaul.flags`."""
 
     context = context
@@ -58,20 +44,19 @@ class Client:
     _identity: Identity
 
     def __init__(self, **settings: Unpack[Arguments]) -> None:
-        """Starts at once when there is something to follow: a service (`url`, `key`, `service`) or an overrides file.
+        """Starts at once when there is something to follow: a service (`url`, `key`, `service`) or a file.
 
         With neither, every call gives its default, or what `override` says. Raises SettingsError for a wrong setting.
         """
-        self._compiled: Compiled | None = None
-        self._counters = Counters()
+        once = Once()
+        self._answers = Answers(once)
+        self.enabled, self.value = self._answers.enabled, self._answers.value
         self._layers = Layers()
-        self._once = Once()
-        self._change_listeners = Listeners[frozenset[str]](self._once, "a listener of changes raised")
-        self._status_listeners = Listeners[Status](self._once, "a listener of the status raised")
+        self._change_listeners = Listeners[frozenset[str]](once, "a listener of changes raised")
+        self._status_listeners = Listeners[Status](once, "a listener of the status raised")
         self._told = ("starting", "none")
         self._closed = False
         self._problems = ""
-        self.enabled, self.value, self._put = bind(self._missed)
         self._assume(Settings.from_arguments(settings), Found(), counted={})
         forks.follow(self)
         _open_clients.add(self)
@@ -97,22 +82,52 @@ class Client:
 
     def explain(self, flag: str, /, default: Any = None, **context: Any) -> Explanation:
         """The value of `flag` for `context`, why it is so, and every step that led there. Counts nothing."""
-        found = self._worker.found
+        worker = self._worker
         with forks.guard():  # it may load the engine
-            compiled = self._compiled or self._compile(found)
-        result = compiled.explain(flag, {**(ambient() or {}), **context}, default)
-        return Explanation(
-            flag,
-            copied(result.value),
-            result.variant,
-            str(result.reason),
-            result.rule,
-            str(result.error_code) if result.error_code else None,
-            result.error_message,
-            found.snapshot.revision if found.snapshot else None,
-            self._worker.health.age() if found.snapshot else None,
-            result.steps,
-        )
+            from downhaul.tables import Compiled
+        compiled = self._answers.seen or Compiled()
+        age_s = worker.health.age() if compiled.revision is not None else None
+        return compiled.explain(flag, {**(ambient() or {}), **context}, default, age_s)
+
+    def details(self, flag: str, /, default: Any = None, **context: Any) -> Details[Any]:
+        """The value of `flag` for `context`, and why it is so. Never raises, never blocks; counts as `value` does."""
+        return self._answers.details(flag, default, context)
+
+    def all(self, /, **context: Any) -> dict[str, Any]:
+        """The value of every flag for `context`, by name; empty where there is no snapshot yet. Counts nothing."""
+        return self._answers.all(context)
+
+    def when(
+        self,
+        flag: str,
+        /,
+        *,
+        otherwise: Callable[P, Result],
+        context: Callable[P, Mapping[str, Any]] | None = None,
+        default: bool = False,
+    ) -> Callable[[Callable[P, Result]], Callable[P, Result]]:
+        """A decorator: at each call the function runs if the boolean `flag` is on, else `otherwise` does.
+
+        `context(*args, **kwargs)` gives the attributes of a call; if it raises, `default` decides. Raises TypeError if
+        one of the two is a coroutine function and the other is not.
+        """
+        return when(self._answers, flag, otherwise, context, default)
+
+    def frozen(self) -> Frozen:
+        """A block, or decorator, in which every evaluation answers by the flags that were in force when it began.
+
+        It holds for this task or thread and what inherits its context, until the block ends; a forked child has live
+        flags at once. **A kill waits for the end of the block**, so let it be no longer than a request.
+        """
+        return Frozen(self._answers)
+
+    def on_evaluation(self, listener: EvaluationListener) -> Callable[[], None]:
+        """Call `listener(details, context)` after each evaluation. Returns its removal.
+
+        From the caller's own thread, with the whole context: be quick. What it raises is logged, once. Evaluations that
+        a listener makes are not told. While nobody listens this costs nothing.
+        """
+        return self._answers.listen(listener)
 
     def override(self, values: Mapping[str, Any] | None = None, /, **flags: Any) -> Override:
         """A block, or decorator, in which flags have these values, for tests: `with flags.override(new_checkout=True)`.
@@ -123,9 +138,12 @@ class Client:
         by_flag = dict(values or {})
         return Override(self._enter, self._leave, lambda: Layer(by_flag, flags))
 
-    def isolated(self) -> Override:
-        """A block in which no flag is known but those that are overridden inside it: no service, no cache, no file."""
-        return Override(self._enter, self._leave, lambda: Layer({}, {}, alone=True))
+    def isolated(self, ruleset: Ruleset | None = None) -> Override:
+        """A block in which no flag is known but those that are overridden inside it: no service, no cache, no file.
+
+        With a `ruleset`, its flags are known as well.
+        """
+        return Override(self._enter, self._leave, lambda: Layer({}, {}, alone=True, ruleset=ruleset))
 
     def wait_ready(self, timeout: float = 5.0) -> bool:
         """Wait for a snapshot, and for the end of a first attempt to have it confirmed; at most `timeout` seconds.
@@ -140,12 +158,13 @@ class Client:
             worker.ready.wait(timeout)
         return self._worker.found.snapshot is not None
 
-    def on_change(self, listener: Listener) -> Callable[[], None]:
+    def on_change(self, listener: Listener, *, flag: str | None = None) -> Callable[[], None]:
         """Call `listener(names)` after each change, with the flags that may now answer otherwise. Returns its removal.
 
+        `flag`: only after those changes that concern this one.
         It is called from the thread that follows the service: be quick. What it raises is logged, once.
         """
-        return self._change_listeners.add(listener)
+        return self._change_listeners.add(listener if flag is None else _only(flag, listener))
 
     def on_status(self, listener: StatusListener) -> Callable[[], None]:
         """Call `listener(status)` whenever `state` or `link` of the status has changed. Returns its removal.
@@ -171,17 +190,18 @@ class Client:
             link=self._link(),
             source=found.source,
             flags=len(snapshot.ruleset.flags) if snapshot else 0,
-            overrides=len(self._compiled.overrides) if self._compiled else 0,
+            overrides=len(compiled.overrides) if (compiled := self._answers.compiled) else 0,
             last_error=health.error or self._problems or None,
         )
 
     def counts(self) -> dict[str, dict[str, int]]:
         """How often each flag gave each variant in this process: `{"new-checkout": {"on": 12, "off": 3}}`.
 
-        An answer without a variant counts under its reason or its error code, such as `FLAG_NOT_FOUND`.
+        An answer without a variant counts under its reason or its error code, such as `FLAG_NOT_FOUND` (also
+        while there is no snapshot).
         """
         with forks.guard():
-            return self._counters.read()
+            return self._answers.counters.read()
 
     def close(self, timeout: float = 2.0) -> None:
         """Stop following the service; flags stay as they are. Waits at most `timeout` seconds, and may be repeated."""
@@ -195,7 +215,7 @@ class Client:
         old.stopping = True  # where it is a greenlet it lives on in the child
         old.abandon()
         self._identity = self._identity.in_child(old.settings)
-        self._counters.restart()
+        self._answers.after_fork_in_child()
         self._worker = Worker(old.settings, self._identity, old.health.in_child(), old.found, self)
         if (old.started or old.postponed) and not self._closed:
             forks.when_over(self._worker.start)
@@ -204,8 +224,8 @@ class Client:
         """Called by the worker, under the guard of `forks`: put `found` in force. Returns the flags that changed."""
         if worker is not self._worker:  # `use` has replaced it
             return frozenset()
-        before, after = self._compiled, self._compile(found)
-        self._swap(after)
+        before, after = self._answers.compiled, self._compile(found)
+        self._answers.force(after)
         return after.changes_since(before) if self._change_listeners else frozenset()
 
     def tell(self, names: frozenset[str]) -> None:
@@ -223,40 +243,34 @@ class Client:
         self._identity = Identity.of(settings)
         self._worker = Worker(settings, self._identity, Health(), found, self, counted)
         if found.snapshot or found.overrides or self._layers:
-            self._swap(self._compile(found))
+            self._answers.force(self._compile(found))
         else:
-            self._compiled = None
-            self._counters.follow(())
-            self._put({}, {})
+            self._answers.force(None)
 
     def _compile(self, found: Found) -> Compiled:
         """What is in force with `found` and the open blocks. An operator's file wins over the program."""
         # Loaded when there is something to evaluate: with the engine it takes longer to load than all the rest.
         from downhaul.tables import Compiled, Ruleset
 
-        before = self._compiled or Compiled()
+        before = self._answers.compiled or Compiled()
         if self._layers.alone:
-            return before.then(Ruleset(), self._identity.known(None), self._layers.values(()))
+            ruleset = self._layers.ruleset or Ruleset()
+            return before.then(ruleset, self._identity.known(None), self._layers.values(ruleset.flags))
         snapshot = found.snapshot
         ruleset = snapshot.ruleset if snapshot else Ruleset()
         known = self._identity.known(snapshot.environment if snapshot else None)
-        return before.then(ruleset, known, {**self._layers.values(ruleset.flags), **found.overrides})
-
-    def _swap(self, compiled: Compiled) -> None:
-        booleans, every = compiled.tables()
-        self._counters.follow(compiled.evaluators.values())
-        self._compiled = compiled
-        self._put(booleans, every)
+        overrides = {**self._layers.values(ruleset.flags), **found.overrides}
+        return before.then(ruleset, known, overrides, snapshot.revision if snapshot else None, ready=bool(snapshot))
 
     def _enter(self, layer: Layer) -> None:
         with forks.guard():
             self._layers.add(layer)
-            self._swap(self._compile(self._worker.found))
+            self._answers.force(self._compile(self._worker.found))
 
     def _leave(self, layer: Layer) -> None:
         with forks.guard():
             self._layers.remove(layer)
-            self._swap(self._compile(self._worker.found))
+            self._answers.force(self._compile(self._worker.found))
 
     def _state(self) -> str:
         health = self._worker.health
@@ -269,26 +283,17 @@ class Client:
     def _link(self) -> str:
         return self._worker.health.link if self._worker.started and not self._closed else "none"
 
-    def _missed(self, flag: object, boolean: bool, error: Exception) -> None:
-        """Count a call that got its default, and log it once for its cause."""
-        name = str.__str__(flag) if isinstance(flag, str) else f"({type(flag).__name__})"
-        evaluator = self._compiled.evaluators.get(name) if self._compiled else None
-        if evaluator is None:
-            self._counters.missed(name, "FLAG_NOT_FOUND")
-            if self._worker.found.snapshot is None:
-                self._once.warn("no snapshot", "there is no snapshot yet: flags have the defaults of their callers")
-            else:
-                self._once.warn(("unknown", name), "there is no flag %r: its callers get their default", name)
-        elif boolean and evaluator.type != "boolean":
-            self._counters.missed(name, "TYPE_MISMATCH")
-            self._once.warn(("mismatch", name), "flag %r is not boolean: ask for its value, not whether it is on", name)
-        else:
-            self._counters.missed(name, "GENERAL")
-            self._once.warn(("fault", name, type(error)), "flag %r could not be evaluated", name, trace=error)
+
+def _only(flag: str, listener: Listener) -> Listener:
+    def told(names: frozenset[str]) -> None:
+        if flag in names:
+            listener(names)
+
+    return told
 
 
 def _same_source(one: Settings, other: Settings) -> bool:
-    return all(getattr(one, name) == getattr(other, name) for name in ("url", "service", "key", "key_file"))
+    return all(getattr(one, name) == getattr(other, name) for name in ("url", "service", "key", "key_file", "file"))
 
 
 @at_end

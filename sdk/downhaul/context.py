@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from contextvars import ContextVar, Token
-from functools import wraps
 from types import TracebackType
-from typing import Any, TypeVar, cast
+from typing import Any
 
-Function = TypeVar("Function", bound=Callable[..., Any])
+from downhaul.blocks import Function, decorated
 
 _ambient: ContextVar[dict[str, Any] | None] = ContextVar("downhaul_context", default=None)
 
@@ -47,26 +45,4 @@ class context:  # noqa: N801 -- reads as a statement: `with flags.context(user=u
             _ambient.set(around)
 
     def __call__(self, function: Function, /) -> Function:
-        attributes = self._attributes  # a new block for each call: one object cannot be inside itself twice
-        if iscoroutinefunction(function):
-
-            @wraps(function)
-            async def call_async(*args: Any, **kwargs: Any) -> Any:
-                with context(**attributes):
-                    return await function(*args, **kwargs)
-
-            return cast(Function, call_async)
-
-        @wraps(function)
-        def call(*args: Any, **kwargs: Any) -> Any:
-            with context(**attributes):
-                return function(*args, **kwargs)
-
-        return cast(Function, call)
-
-
-def iscoroutinefunction(function: Callable[..., Any]) -> bool:
-    """As `inspect` says, which takes long to load, and which only a decorator needs."""
-    import inspect
-
-    return inspect.iscoroutinefunction(function)
+        return decorated(function, lambda: context(**self._attributes))

@@ -34,6 +34,7 @@ class Counters:
         self._retired: list[tuple[float, Counted]] = []
         self._settled: Counter[Key] = Counter()
         self._misses: dict[Key, count[int]] = {}
+        self._late: dict[Key, count[int]] = {}
         self._inherited: Counter[Key] = Counter()
 
     def follow(self, evaluators: Iterable[Evaluator]) -> None:
@@ -54,6 +55,11 @@ class Counters:
         key = (flag if len(self._misses) < _MAX_MISSES else "", code)
         next(self._misses.get(key) or self._misses.setdefault(key, count()))
 
+    def late(self, flag: str, outcome: Outcome) -> count[int]:
+        """A counter for an outcome that is followed no more, or will not be for long: it never stops being read."""
+        key = (flag, _answer(outcome))
+        return self._late.get(key) or self._late.setdefault(key, count())
+
     def read(self) -> dict[str, dict[str, int]]:
         """How often, by flag and then by variant (or reason, or error code), since the process began or was forked."""
         counts: dict[str, dict[str, int]] = {}
@@ -69,8 +75,10 @@ class Counters:
         total = Counter(self._settled)
         for each in (self._current, *(retired for _, retired in self._retired)):
             total.update(_sum(each))
-        for key, counter in list(self._misses.items()):
-            total[key] += counted(counter)
+        for keyed in (self._misses, self._late):
+            for key, counter in list(keyed.items()):
+                if number := counted(counter):
+                    total[key] += number
         return total
 
 
@@ -78,5 +86,9 @@ def _sum(outcomes: Counted) -> Counter[Key]:
     total: Counter[Key] = Counter()
     for flag, outcome in outcomes.values():
         if number := counted(outcome.counter):
-            total[flag, outcome.variant or str(outcome.error_code or outcome.reason)] += number
+            total[flag, _answer(outcome)] += number
     return total
+
+
+def _answer(outcome: Outcome) -> str:
+    return outcome.variant or str(outcome.error_code or outcome.reason)

@@ -7,7 +7,7 @@ caller says, `counter` and `value` are the whole answer; otherwise `counter` is 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
-from typing import Any, Protocol, cast
+from typing import Any, Protocol, cast, overload
 
 from downhaul.context import ambient, entered
 
@@ -22,19 +22,34 @@ class Enabled(Protocol):
 
 
 class Value(Protocol):
+    """The default says what is expected: nothing checks it at run time, as the typed getters do."""
+
+    @overload
+    def __call__(self, flag: str, /, default: bool, **context: Any) -> bool: ...
+    @overload
+    def __call__(self, flag: str, /, default: float, **context: Any) -> float: ...
+    @overload
+    def __call__(self, flag: str, /, default: str, **context: Any) -> str: ...
+    @overload
     def __call__(self, flag: str, /, default: Any = None, **context: Any) -> Any: ...
+
+
+class Missed(Protocol):
+    def __call__(
+        self, flag: object, boolean: bool, error: Exception, default: object, given: Mapping[str, Any], /
+    ) -> None: ...
 
 
 class Swap(Protocol):
     def __call__(self, new_booleans: Table, new_every: Table) -> None: ...
 
 
-def bind(missed: Callable[[object, bool, Exception], None]) -> tuple[Enabled, Value, Swap]:
+def bind(missed: Missed) -> tuple[Enabled, Value, Swap]:
     """`enabled` and `value` over tables of their own, and `swap`, which puts other tables in place of those.
 
     Tables are never changed, and read once in each call: as variables of a closure, because that is the one read that
     costs nothing. `booleans` holds the boolean flags alone, so that `enabled` has no type to check.
-    `missed(flag, boolean, error)` is told of each call that got its default; what it raises is dropped.
+    `missed` is told of each call that got its default; what it raises is dropped.
     """
     booleans: Table = {}
     every: Table = {}
@@ -59,7 +74,7 @@ def bind(missed: Callable[[object, bool, Exception], None]) -> tuple[Enabled, Va
             return found  # type: ignore[no-any-return]
         except Exception as error:  # noqa: BLE001 -- no fault of ours and no argument may break the caller
             try:  # noqa: SIM105 -- `suppress` would itself raise where the stack is full
-                missed(flag, True, error)
+                missed(flag, True, error, default, context)
             except Exception:  # noqa: BLE001, S110 -- nor may a user's log handler
                 pass
             return context.get("default", default)  # type: ignore[no-any-return]
@@ -78,12 +93,12 @@ def bind(missed: Callable[[object, bool, Exception], None]) -> tuple[Enabled, Va
             return copied(found) if found.__class__ in _CONTAINERS else found
         except Exception as error:  # noqa: BLE001 -- as above
             try:  # noqa: SIM105 -- as above
-                missed(flag, False, error)
+                missed(flag, False, error, default, context)
             except Exception:  # noqa: BLE001, S110 -- as above
                 pass
             return context.get("default", default)
 
-    return cast(Enabled, enabled), value, swap
+    return cast(Enabled, enabled), cast(Value, value), swap
 
 
 _CONTAINERS = frozenset((dict, list))

@@ -6,6 +6,9 @@ network. A fork takes the same lock first, so a child never inherits a half-impo
 
 from __future__ import annotations
 
+# `logging` takes its own lock before a fork. What is registered first is called last: with ours taken first, the thread
+# that it waits for can still log, or import what asks for a logger.
+import logging  # noqa: F401
 import os
 import sys
 import threading

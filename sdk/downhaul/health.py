@@ -64,6 +64,21 @@ class Health:
             self._logged.add(cause)
             log.warning("%s; flags stay as they are, and the service is asked again", message)
 
+    def with_file(self, good_for: float) -> None:
+        """The local file says what this process has, and will be looked at again within `good_for` seconds."""
+        now = monotonic()
+        self.link, self.contact, self.attempted, self.last_error, self._well_until = (
+            "file",
+            now,
+            True,
+            None,
+            now + good_for,
+        )
+
+    def without_file(self, message: str) -> None:
+        """The local file is of no use."""
+        self.attempted, self.last_error = True, message
+
     def in_child(self) -> Health:
         """What a forked child begins with: it has heard nothing itself yet."""
         child = Health()
@@ -83,7 +98,8 @@ class Health:
     def error(self) -> str | None:
         """What is wrong, in a sentence; None when nothing is."""
         if self.last_error is None and self.attempted and not self.ready:
-            return f"nothing was heard from the service for {self.age() or 0.0:.0f} s"
+            source = "the local file" if self.link == "file" else "the service"
+            return f"nothing was heard from {source} for {self.age() or 0.0:.0f} s"
         return self.last_error or self.stream_error or self.overrides_error
 
     def age(self) -> float | None:
@@ -115,8 +131,8 @@ class Status(NamedTuple):
     snapshot), `stale` (there is a snapshot, but the service is not heard, or has itself not heard from its store),
     `offline` (there is no snapshot: callers get their defaults), `closed`.
     `age_s`: seconds since the service last confirmed the snapshot; of one from the cache, since it was written.
-    `link`: how changes come: `stream`, `poll` (within seconds, while there is no stream), or `none`.
-    `source` of the snapshot: `service`, `cache` or `none`.
+    `link`: how changes come: `stream`, `poll` (within seconds, while there is no stream), `file`, or `none`.
+    `source` of the snapshot: `service`, `cache`, `file` (of development) or `none`.
     """
 
     state: str

@@ -3,22 +3,31 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Container, Mapping
-from functools import wraps
 from types import TracebackType
-from typing import Any, TypeVar, cast
+from typing import TYPE_CHECKING, Any
 
-from downhaul.context import iscoroutinefunction
+from downhaul.blocks import Function, decorated
 
-Function = TypeVar("Function", bound=Callable[..., Any])
+if TYPE_CHECKING:
+    from downhaul.engine import Ruleset
 
 
 class Layer:
     """The overrides of one block: by flag, and by keyword, where `_` may stand for `-`."""
 
-    def __init__(self, by_flag: Mapping[str, Any], by_keyword: Mapping[str, Any], *, alone: bool = False) -> None:
+    def __init__(
+        self,
+        by_flag: Mapping[str, Any],
+        by_keyword: Mapping[str, Any],
+        *,
+        alone: bool = False,
+        ruleset: Ruleset | None = None,
+    ) -> None:
+        """`alone`: hide everything that does not come from code, but for the flags of `ruleset`."""
         self.by_flag = dict(by_flag)
         self.by_keyword = dict(by_keyword)
         self.alone = alone
+        self.ruleset = ruleset
 
     def values(self, flags: Container[str]) -> dict[str, Any]:
         """The overrides by the names that `flags` knows; a keyword that stands for neither counts for both."""
@@ -51,6 +60,11 @@ class Layers:
         """Whether a block hides everything that does not come from code."""
         return any(layer.alone for layer in self._open)
 
+    @property
+    def ruleset(self) -> Ruleset | None:
+        """The flags of the innermost block that is alone."""
+        return next((layer.ruleset for layer in reversed(self._open) if layer.alone), None)
+
     def values(self, flags: Container[str]) -> dict[str, Any]:
         """The overrides in force; the inner block wins, and one that is `alone` hides those around it."""
         values: dict[str, Any] = {}
@@ -79,18 +93,4 @@ class Override:
         self._leave(self._entered.pop())
 
     def __call__(self, function: Function, /) -> Function:
-        if iscoroutinefunction(function):
-
-            @wraps(function)
-            async def call_async(*args: Any, **kwargs: Any) -> Any:
-                with Override(self._enter, self._leave, self._make):
-                    return await function(*args, **kwargs)
-
-            return cast(Function, call_async)
-
-        @wraps(function)
-        def call(*args: Any, **kwargs: Any) -> Any:
-            with Override(self._enter, self._leave, self._make):
-                return function(*args, **kwargs)
-
-        return cast(Function, call)
+        return decorated(function, lambda: Override(self._enter, self._leave, self._make))

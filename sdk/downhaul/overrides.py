@@ -7,14 +7,13 @@ read in full at each look, because that costs microseconds and no trick with mod
 from __future__ import annotations
 
 import json
-import os
-import stat
 from collections.abc import Mapping
 from math import inf
 from time import monotonic
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
+from downhaul.files import UnreadableError, read_file
 from downhaul.forks import guard
 from downhaul.health import Once
 
@@ -76,16 +75,9 @@ class OverridesFile:
 
     def _read(self) -> bytes | None:
         try:
-            # Non-blocking, because opening a named pipe would otherwise wait for its writer, and the thread with it.
-            descriptor = os.open(self.path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_CLOEXEC", 0))
-        except (FileNotFoundError, NotADirectoryError):
-            return None
-        except OSError as error:
-            raise OverridesError(f"cannot be opened: {error.strerror}") from None
-        try:
-            return _read_regular(descriptor)
-        finally:
-            os.close(descriptor)
+            return read_file(self.path, _MAX_BYTES)
+        except UnreadableError as error:
+            raise OverridesError(str(error)) from None
 
 
 class OverridesWatch:
@@ -124,20 +116,6 @@ class OverridesWatch:
             health.overrides_error = None
         if changed:
             self._worker.apply(self._worker.found._replace(overrides=self._file.values))
-
-
-def _read_regular(descriptor: int) -> bytes:
-    try:
-        if not stat.S_ISREG(os.fstat(descriptor).st_mode):
-            raise OverridesError("is not a regular file")
-        content = b""
-        while chunk := os.read(descriptor, _MAX_BYTES + 1 - len(content)):
-            content += chunk
-    except OSError as error:
-        raise OverridesError(f"cannot be read: {error.strerror}") from None
-    if len(content) > _MAX_BYTES:
-        raise OverridesError(f"is larger than {_MAX_BYTES} bytes")
-    return content
 
 
 def _decode(content: bytes | None) -> Mapping[str, Any]:

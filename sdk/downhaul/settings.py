@@ -29,6 +29,7 @@ class Arguments(TypedDict, total=False):
     color: str
     cache_dir: str | os.PathLike[str]
     overrides: str | os.PathLike[str]
+    file: str | os.PathLike[str]
     poll_interval: float
     timeout: float
     stream: bool
@@ -37,7 +38,7 @@ class Arguments(TypedDict, total=False):
 class Settings(NamedTuple):
     """Checked settings. `poll_interval` and `timeout` (of one whole request) are in seconds; paths are absolute.
 
-    `stream`: whether changes are streamed; without, they are only polled.
+    `stream`: whether changes are streamed; without, they are only polled. `file`: flags in place of a service's.
     """
 
     url: str = ""
@@ -50,6 +51,7 @@ class Settings(NamedTuple):
     color: str = ""
     cache_dir: str = ""
     overrides: str = ""
+    file: str = ""
     poll_interval: float = 5.0
     timeout: float = 10.0
     stream: bool = True
@@ -62,6 +64,12 @@ class Settings(NamedTuple):
             values.setdefault("key_file", "")
         elif "key_file" in values:
             values["key"] = ""
+        if "file" in values and "url" in values:
+            raise SettingsError("file must be given without url: it takes the place of a service")
+        if "file" in values:  # likewise
+            values["url"] = ""
+        elif "url" in values:
+            values["file"] = ""
         return cls(**{**(base.as_dict() if base else {}), **values})
 
     @classmethod
@@ -76,6 +84,9 @@ class Settings(NamedTuple):
                     values[name] = _check(name, variable, text)
                 except SettingsError as error:
                     problems.append(str(error))
+        if "file" in values and "url" in values:  # a kill must be heard wherever there is a service to hear it from
+            del values["file"]
+            problems.append("DOWNHAUL_FILE must be given without DOWNHAUL_URL: it takes the place of a service")
         settings = cls(**values)
         return settings, problems + [f"DOWNHAUL_{name.upper()} is not set" for name in settings.missing()]
 
@@ -141,6 +152,16 @@ def _path(label: str, value: Any) -> str:
     return os.path.abspath(os.path.expanduser(os.fspath(value)))
 
 
+def _local_file(label: str, value: Any) -> str:
+    path = _path(label, value)
+    if not path.lower().endswith(_LOCAL_ENDINGS):
+        raise SettingsError(f"{label} must be a path that ends in {', '.join(_LOCAL_ENDINGS)}")
+    return path
+
+
+_LOCAL_ENDINGS = (".toml", ".yaml", ".yml", ".json")
+
+
 def _switch(label: str, value: Any) -> bool:
     if isinstance(value, bool):
         return value
@@ -177,6 +198,7 @@ _CHECKS: Mapping[str, Callable[[str, Any], Any]] = {
     "color": _text(_NAME, "1 to 200 characters without control characters"),
     "cache_dir": _path,
     "overrides": _path,
+    "file": _local_file,
     "poll_interval": _seconds(0.05, 3600),
     "timeout": _seconds(0.1, 300),
     "stream": _switch,

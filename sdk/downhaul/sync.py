@@ -337,7 +337,8 @@ class Sync:
             return
         self._worker.attend()
         self._overrides.look_if_due()
+        self._worker.look_at_file()
 
     def look_in(self) -> float:
         """Seconds until that is to be done again, if nobody rings before."""
-        return min(_REST_S, self._overrides.due_in)
+        return min(_REST_S, self._overrides.due_in, self._worker.file_due_in())

@@ -6,8 +6,9 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from downhaul.engine import Evaluation, Evaluator, Ruleset, compile_ruleset, explain, recompile
-from downhaul.evaluate import Table
+from downhaul.details import FLAG_NOT_FOUND, MESSAGES, PROVIDER_NOT_READY, Explanation
+from downhaul.engine import Evaluator, Ruleset, compile_ruleset, explain, recompile
+from downhaul.evaluate import Table, copied
 
 __all__ = ["Compiled", "Ruleset"]
 
@@ -20,14 +21,26 @@ class Compiled:
     known: Mapping[str, Any] = field(default_factory=dict)
     overrides: Mapping[str, Any] = field(default_factory=dict)
     evaluators: Mapping[str, Evaluator] = field(default_factory=dict)
+    revision: int | None = None
+    """Of the snapshot; None where there is none."""
+    ready: bool = False
+    """Whether a flag that is not here does not exist: else there is no snapshot yet."""
 
-    def then(self, ruleset: Ruleset, known: Mapping[str, Any], overrides: Mapping[str, Any]) -> Compiled:
+    def then(
+        self,
+        ruleset: Ruleset,
+        known: Mapping[str, Any],
+        overrides: Mapping[str, Any],
+        revision: int | None = None,
+        *,
+        ready: bool = True,
+    ) -> Compiled:
         """What comes after this. Flags that cannot have changed keep their evaluators, and so their counters."""
         if known == self.known and _same(overrides, self.overrides):
             evaluators = recompile(self.evaluators, self.ruleset, ruleset, known, overrides)
         else:
             evaluators = compile_ruleset(ruleset, known, overrides)
-        return Compiled(ruleset, known, overrides, evaluators)
+        return Compiled(ruleset, known, overrides, evaluators, revision, ready)
 
     def tables(self) -> tuple[Table, Table]:
         """The table of the boolean flags, and that of all."""
@@ -39,9 +52,29 @@ class Compiled:
         }
         return {name: every[name] for name, each in self.evaluators.items() if each.type == "boolean"}, every
 
-    def explain(self, flag: str, context: Mapping[str, Any], default: Any) -> Evaluation:
-        """The value of `flag` for `context`, and every step that led there."""
-        return explain(self.ruleset, flag, context, known=self.known, overrides=self.overrides, default=default)
+    def suits(self, evaluator: Evaluator, wanted: str | None) -> bool:
+        """Whether a flag is of this type. One that is there only because it is overridden may well be a json flag."""
+        kind = evaluator.type
+        return wanted is None or kind == wanted or (wanted == "json" and evaluator.name not in self.ruleset.flags)
+
+    def explain(self, flag: str, context: Mapping[str, Any], default: Any, age_s: float | None) -> Explanation:
+        """The value of `flag` for `context`, and every step that led there. `age_s`: seconds."""
+        found = explain(self.ruleset, flag, context, known=self.known, overrides=self.overrides, default=default)
+        code, message = found.error_code and str(found.error_code), found.error_message
+        if code == FLAG_NOT_FOUND and not self.ready:
+            code, message = PROVIDER_NOT_READY, MESSAGES[PROVIDER_NOT_READY]
+        return Explanation(
+            flag,
+            copied(found.value),
+            found.variant,
+            str(found.reason),
+            found.rule,
+            code,
+            message,
+            self.revision,
+            age_s,
+            found.steps,
+        )
 
     def changes_since(self, before: Compiled | None) -> frozenset[str]:
         """The flags that may now answer otherwise; a process that gets another identity has no change to tell of."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from math import inf
 from threading import Event, Thread, current_thread
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
@@ -21,7 +22,7 @@ class Found(NamedTuple):
     """What the thread has found so far: the snapshot, where it is from, and what the overrides file says."""
 
     snapshot: Snapshot | None = None
-    source: str = "none"  # or "cache", or "service"
+    source: str = "none"  # or "cache", "service", "file"
     overrides: Mapping[str, Any] = MappingProxyType({})
 
 
@@ -76,13 +77,18 @@ class Worker:
         self.stopping = False
         #: Ends a wait of the thread.
         self.wake: Callable[[], None] = _nothing
+        #: Follows the local file of flags, if there is one.
+        self.look_at_file: Callable[[], None] = _nothing
+        self.file_due_in: Callable[[], float] = _never
         self._host = host
         self._thread = Thread(target=self._run, name="downhaul-sync", daemon=True)
 
     def start(self) -> None:
         """Start the thread, unless there is nothing for it to do. Never raises."""
-        if self.started or not (self.settings.complete or self.settings.overrides):
+        if self.started or not (self.settings.complete or self.settings.overrides or self.settings.file):
             return
+        if self.settings.file:
+            self._follow_file()
         if forks.are_to_come():
             self.postponed = True
             return
@@ -116,6 +122,15 @@ class Worker:
         if changed:
             self._host.tell(changed)
 
+    def _follow_file(self) -> None:
+        """Its first look is taken here, not by the thread: a script that asks at once gets what the file says."""
+        with guard():
+            from downhaul.local.watch import LocalFileWatch
+        watch = LocalFileWatch(self)
+        self.look_at_file, self.file_due_in = watch.look_if_due, watch.due_in
+        if self.found.snapshot is None:
+            watch.look_if_due()
+
     def _run(self) -> None:
         try:
             with guard():  # a fork in the middle of an import would leave the child with half a module
@@ -128,3 +143,7 @@ class Worker:
 
 def _nothing() -> None:
     """There is no thread yet."""
+
+
+def _never() -> float:
+    return inf

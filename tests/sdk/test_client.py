@@ -125,10 +125,10 @@ class TestChanges:
         service.publish(1, {"a": flag(), "b": flag()})
         client = connect()
         assert client.wait_ready()
-        before = client._compiled.evaluators["a"]
+        before = client._answers.compiled.evaluators["a"]
         service.publish(2, {"a": flag(), "b": OFF})
         wait_until(lambda: client.status().revision == 2, "the change is in force")
-        assert client._compiled.evaluators["a"] is before
+        assert client._answers.compiled.evaluators["a"] is before
 
 
 class TestConfigure:

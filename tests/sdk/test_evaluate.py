@@ -180,6 +180,29 @@ class TestNeverRaises:
         client.enabled(name, default=default, **context)
         client.value(name, default=default, **context)
 
+    @settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+    @given(
+        name=names, default=hostile, context=contexts, wanted=st.sampled_from(["boolean", "string", "number", "json"])
+    )
+    def test_by_whatever_call(
+        self, client: Client, name: Any, default: Any, context: dict[str, Any], wanted: str
+    ) -> None:
+        def every_call() -> None:
+            client.enabled(name, default=default, **context)
+            client.value(name, default, **context)
+            client.details(name, default=default, **context)
+            client.variant(name, default, **context)
+            client.all(**context)
+            getattr(client, wanted)(name, default, **context)
+            getattr(client, f"{wanted}_details")(name, default=default, **context)
+
+        every_call()
+        with client.frozen():
+            every_call()
+        remove = client.on_evaluation(lambda details, context: details.flag + 1)  # type: ignore[operator]
+        every_call()
+        remove()
+
     def test_on_a_full_stack(self, client: Client) -> None:
         answers: list[Any] = []
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import subprocess
@@ -9,6 +10,7 @@ import sys
 import sysconfig
 import venv
 import zipfile
+from collections.abc import Iterable
 from importlib import metadata
 from pathlib import Path
 
@@ -50,8 +52,7 @@ def _closure(name: str) -> set[str]:
         each = pending.pop()
         if each not in names:
             names.add(each)
-            required = [line for line in metadata.requires(each) or () if "extra ==" not in line]
-            pending += [re.split(r"[^A-Za-z0-9._-]", line)[0] for line in required]
+            pending += _required(metadata.requires(each) or ())
     return names
 
 
@@ -86,6 +87,34 @@ def test_it_asks_for_requests_and_mmh3_alone(wheel: Path) -> None:
     ]
 
 
+def test_pip_brings_these_two_and_what_they_need(wheel: Path, tmp_path: Path) -> None:
+    report = tmp_path / "report.json"
+    pip = [sys.executable, "-m", "pip", "install", "--dry-run", "--ignore-installed", "--quiet", "--report", report]
+    result = subprocess.run([*pip, wheel], capture_output=True, text=True, timeout=120, check=False)
+    if result.returncode and not os.environ.get("CI"):
+        pytest.skip(f"NO INDEX: this test needs the package index that pip is set up for: {result.stderr}")
+    assert result.returncode == 0, result.stderr
+
+    brought = {_plain(each["metadata"]["name"]): each["metadata"] for each in json.loads(report.read_text())["install"]}
+    needed, pending = {"downhaul"}, ["requests", "mmh3"]
+    while pending:
+        name = pending.pop()
+        needed.add(name)
+        pending += [each for each in _required(brought[name].get("requires_dist", ())) if each in brought]
+    assert set(brought) == needed
+    assert len(needed) < 10
+
+
+def _required(lines: Iterable[str]) -> set[str]:
+    """Names of the distributions in lines of metadata, but for those that an extra asks for."""
+    plain = [line for line in lines if "extra ==" not in line]
+    return {_plain(re.split(r"[^A-Za-z0-9._-]", line)[0]) for line in plain}
+
+
+def _plain(name: str) -> str:
+    return name.lower().replace("_", "-")
+
+
 def test_it_evaluates_with_no_server_files(python: Path, tmp_path: Path) -> None:
     program = """
 from importlib.util import find_spec
@@ -108,7 +137,10 @@ def test_it_offers_the_pytest_plugin_and_the_command(python: Path, tmp_path: Pat
 from importlib.metadata import distribution
 print(sorted((each.group, each.name, each.value) for each in distribution("downhaul").entry_points))
 """
-    expected = [("console_scripts", "downhaul", "downhaul.cli:main"), ("pytest11", "downhaul", "downhaul.testing")]
+    expected = [
+        ("console_scripts", "downhaul", "downhaul.cli:main"),
+        ("pytest11", "downhaul", "downhaul.testing.plugin"),
+    ]
     assert run(python, program, tmp_path) == f"{expected}\n"
 
 
@@ -165,7 +197,7 @@ def test_its_types_are_seen_by_a_type_checker(python: Path, tmp_path: Path) -> N
     revealed, errors = check_types(python, TYPED, tmp_path)
     assert errors == []
     assert [each.replace("builtins.", "") for each in revealed] == [
-        "bool", "bool", "bool", "Any", "str", "int | None", "dict[str, dict[str, int]]", "str", "def ()",
+        "bool", "bool", "bool", "str", "str", "int | None", "dict[str, dict[str, int]]", "str", "def ()",
     ]  # fmt: skip
 
 
