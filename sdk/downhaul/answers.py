@@ -17,6 +17,7 @@ from downhaul.details import (
     FLAG_NOT_FOUND,
     GENERAL,
     MESSAGES,
+    NO_METADATA,
     PROVIDER_NOT_READY,
     TYPE_MISMATCH,
     Details,
@@ -252,6 +253,7 @@ def _found(compiled: Compiled | None, name: str, outcome: Outcome) -> Details[An
         code,
         MESSAGES[code] if code else None,
         compiled.revision if compiled else None,
+        compiled.metadata(name) if compiled else NO_METADATA,
     )
 
 

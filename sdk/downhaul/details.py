@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Final, Generic, NamedTuple, TypeVar
 
 if TYPE_CHECKING:
     from downhaul.engine import Step
 
 Given = TypeVar("Given", covariant=True)
+Metadata = Mapping[str, bool | int | float | str]
+NO_METADATA: Final[Metadata] = MappingProxyType({})
 
 FLAG_NOT_FOUND: Final = "FLAG_NOT_FOUND"
 TYPE_MISMATCH: Final = "TYPE_MISMATCH"
@@ -30,7 +34,8 @@ class Details(NamedTuple, Generic[Given]):
     `reason` and `error_code` are OpenFeature's words, and `KILLED`, `PREREQUISITE_FAILED`, `OVERRIDE`. `rule` is the
     name of the rule that decided. `revision` is that of the snapshot, or None where there is none. The `value` is the
     caller's default where `error_code` is one of `FLAG_NOT_FOUND`, `TYPE_MISMATCH`, `PROVIDER_NOT_READY` (there is no
-    snapshot yet) and `GENERAL`; with `TARGETING_KEY_MISSING` it is that of the off variant.
+    snapshot yet) and `GENERAL`; with `TARGETING_KEY_MISSING` it is that of the off variant. `metadata` is what the
+    flag's owner wants told with it.
     """
 
     flag: str
@@ -41,6 +46,7 @@ class Details(NamedTuple, Generic[Given]):
     error_code: str | None
     error_message: str | None
     revision: int | None
+    metadata: Metadata = NO_METADATA
 
 
 class Explanation(NamedTuple):

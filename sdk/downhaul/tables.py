@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from downhaul.details import FLAG_NOT_FOUND, MESSAGES, PROVIDER_NOT_READY, Explanation
+from downhaul.details import FLAG_NOT_FOUND, MESSAGES, NO_METADATA, PROVIDER_NOT_READY, Explanation, Metadata
 from downhaul.engine import Evaluator, Ruleset, compile_ruleset, explain, recompile
 from downhaul.evaluate import Table, copied
 
@@ -56,6 +56,11 @@ class Compiled:
         """Whether a flag is of this type. One that is there only because it is overridden may well be a json flag."""
         kind = evaluator.type
         return wanted is None or kind == wanted or (wanted == "json" and evaluator.name not in self.ruleset.flags)
+
+    def metadata(self, flag: str) -> Metadata:
+        """What the flag's owner wants told with each evaluation."""
+        found = self.ruleset.flags.get(flag)
+        return found.definition.metadata if found else NO_METADATA
 
     def explain(self, flag: str, context: Mapping[str, Any], default: Any, age_s: float | None) -> Explanation:
         """The value of `flag` for `context`, and every step that led there. `age_s`: seconds."""

@@ -25,9 +25,9 @@ MAX_NAME: Final = 200
 def decode_ruleset(data: Any) -> Ruleset:
     """`{"flags": {name: flag}, "segments": {key: condition}}`, a snapshot's content.
 
-    A flag is `{type, salt, variants, off_variant, requires, on, killed, rules, otherwise}`. Raises DecodeError, also
-    for a segment that is not there, a cycle of segments and a cycle of prerequisites. A prerequisite that is not there
-    is no fault: it fails when it is evaluated.
+    A flag is `{type, salt, variants, off_variant, requires, metadata, on, killed, rules, otherwise}`. Raises
+    DecodeError, also for a segment that is not there, a cycle of segments and a cycle of prerequisites. A prerequisite
+    that is not there is no fault: it fails when it is evaluated.
     """
     fields = _object(data, (), required=("flags", "segments"))
     segments = _object(fields["segments"], ("segments",))
@@ -62,13 +62,13 @@ def decode_flag(data: Any, name: str, path: Path = ()) -> Flag:
 
 
 _DEFINITION_NEEDS = ("type", "salt", "variants", "off_variant")
-_DEFINITION = (*_DEFINITION_NEEDS, "requires")
+_DEFINITION = (*_DEFINITION_NEEDS, "requires", "metadata")
 _STATE_NEEDS = ("on", "otherwise")
 _STATE = (*_STATE_NEEDS, "killed", "rules")
 
 
 def decode_definition(data: Any, path: Path = ()) -> Definition:
-    """`{type, salt, variants, off_variant, requires}`. Raises DecodeError."""
+    """`{type, salt, variants, off_variant, requires, metadata}`. Raises DecodeError."""
     fields = _object(data, path, _DEFINITION, required=_DEFINITION_NEEDS)
     kind_of_flag = fields["type"]
     if not isinstance(kind_of_flag, str) or kind_of_flag not in _VALUES:
@@ -85,8 +85,19 @@ def decode_definition(data: Any, path: Path = ()) -> Definition:
         _requirement(each, (*path, "requires", index))
         for index, each in enumerate(_array(fields.get("requires", []), (*path, "requires")))
     )
+    metadata = decode_metadata(fields.get("metadata", {}), (*path, "metadata"))
     text = json.dumps(variants, sort_keys=True)
-    return Definition(kind_of_flag, salt, MappingProxyType(dict(variants)), off, requires, text)
+    return Definition(kind_of_flag, salt, MappingProxyType(dict(variants)), off, requires, metadata, text)
+
+
+def decode_metadata(data: Any, path: Path = ()) -> Mapping[str, bool | int | float | str]:
+    """Texts, numbers, true and false, by name. Raises DecodeError."""
+    metadata = _object(data, path)
+    for name, value in metadata.items():
+        _name(name, (*path, name))
+        if not isinstance(value, (bool, str)):
+            _VALUES["number"](value, (*path, name))
+    return MappingProxyType(dict(metadata))
 
 
 def decode_state(data: Any, definition: Definition, path: Path = ()) -> State:

@@ -56,6 +56,8 @@ class Definition:
     variants: Mapping[str, Any]
     off_variant: str
     requires: tuple[Requirement, ...] = ()
+    metadata: Mapping[str, bool | int | float | str] = field(default_factory=lambda: MappingProxyType({}))
+    """What its owner wants told with each evaluation. It decides nothing."""
     text: str = field(default="", repr=False)
     """The variants as JSON: equality of values in Python takes `1` for `True`."""
 
