@@ -20,14 +20,14 @@ pytestmark = [pytest.mark.redis, pytest.mark.slow]
 
 FEATURE = 'id="express-pay"'
 NEW_CHECKOUT = "/api/v1/services/checkout/flags/new-checkout"
-STOP_S = 12.0
+STOP_S = 40.0
 
 
 class Demo(Server):
     """The demonstration; ready once it has printed what to do."""
 
     def ready(self) -> Demo:
-        wait_until(lambda: self.ended() or "Control-C ends everything" in self.output, "it says that it is up", 60)
+        wait_until(lambda: self.ended() or "Control-C ends everything" in self.output, "it says that it is up", 120)
         assert not self.ended(), self.output
         return self
 

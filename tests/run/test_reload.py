@@ -145,6 +145,7 @@ def test_with_a_terminal_its_closing_ends_the_server(data_dir: Path) -> None:
     ours, theirs = os.openpty()
 
     def take_terminal() -> None:
+        signal.signal(signal.SIGHUP, signal.SIG_DFL)  # the tests themselves may run under nohup
         os.setsid()
         fcntl.ioctl(theirs, termios.TIOCSCTTY, 0)
 

@@ -70,7 +70,15 @@ class TestDetails:
         assert (found.value, found.variant, found.reason, found.rule, found.error_code) == expected
         assert (found.flag, found.revision) == (name, 7)
         why = client.explain(name, "mine", **context)
-        assert found == Details(*(getattr(why, field) for field in Details._fields))
+        assert found == Details(*(getattr(why, field) for field in Details._fields if field != "metadata"))
+
+    def test_hold_what_the_owner_wants_told(self, service: FakeService, connect: Connect) -> None:
+        told = {"team": "cart", "weight": 0.5, "paged": True}
+        service.publish(1, {"plain": flag(metadata=told)})
+        client = connect()
+        assert client.wait_ready()
+        assert client.details("plain").metadata == told
+        assert client.details("nope").metadata == {}
 
     def test_count_as_an_evaluation(self, service: FakeService, connect: Connect) -> None:
         service.publish(1, FLAGS)

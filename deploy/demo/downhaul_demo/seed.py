@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import secrets
+import time
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +13,8 @@ from downhaul_demo.catalogue import FLAGS, SEGMENTS, SERVICES, Document
 from downhaul_demo.private import write_private
 
 TIMEOUT_S = 10.0
+PATIENCE_S = 20.0
+PAUSE_S = 0.25
 
 
 class DemoError(Exception):
@@ -48,15 +52,27 @@ class Administrator:
             return answer.ok
 
     def _call(self, method: str, path: str, document: Any = None, also: int | None = None) -> Any:
-        try:
-            answer = self._session.request(method, f"{self._url}/api/v1/{path}", json=document, timeout=TIMEOUT_S)
-        except requests.RequestException as error:
-            raise DemoError(f"the server does not answer {method} {path}: {error}") from error
+        answer = self._insist(method, path, document)
         if answer.status_code == also:
             return None
         if not answer.ok:
             raise DemoError(f"the server answered {answer.status_code} to {method} {path}: {answer.text[:500]}")
         return answer.json()
+
+    def _insist(self, method: str, path: str, document: Any) -> requests.Response:
+        """Ask again where Redis cannot take a change just now, as on a machine that is starting many things at once."""
+        again_until = time.monotonic() + PATIENCE_S
+        headers = {} if document is None else {"Idempotency-Key": secrets.token_hex(16)}
+        while True:
+            try:
+                answer = self._session.request(
+                    method, f"{self._url}/api/v1/{path}", json=document, headers=headers, timeout=TIMEOUT_S
+                )
+            except requests.RequestException as error:
+                raise DemoError(f"the server does not answer {method} {path}: {error}") from error
+            if answer.status_code != requests.codes.unavailable or time.monotonic() > again_until:
+                return answer
+            time.sleep(PAUSE_S)
 
 
 def seed(administrator: Administrator, folder: Path, environment: str) -> None:
