@@ -1,0 +1,82 @@
+"""The middleware, for views of both kinds."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from inspect import iscoroutinefunction
+from typing import Any, cast
+
+from asgiref.sync import markcoroutinefunction, sync_to_async
+from django.http import HttpRequest, HttpResponseBase, StreamingHttpResponse
+
+from downhaul.integrations.django import config
+from downhaul.integrations.logs import KEY
+from downhaul.integrations.scopes import Context, Scope, Scopes
+
+Answer = HttpResponseBase | Awaitable[HttpResponseBase]
+
+
+class DownhaulMiddleware:
+    """Sets the context of each request, and records what was evaluated.
+
+    The attributes are what DOWNHAUL["CONTEXT"] returns for the request, asked at its first evaluation. Under ASGI,
+    where a view must not wait, it is asked before the view, in a thread unless it is a coroutine function; so there the
+    middleware belongs after those that it depends on, as that of authentication.
+    """
+
+    sync_capable = True
+    async_capable = True
+
+    def __init__(self, get_response: Callable[[HttpRequest], Answer]) -> None:
+        """Raises ImproperlyConfigured for a wrong setting."""
+        function, frozen = config.read()
+        self._get_response = get_response
+        self._async = iscoroutinefunction(get_response)
+        self._scopes = Scopes(function, frozen=frozen)
+        self._function: Context | None = function
+        if function is not None and not self._scopes.waits:
+            self._function = cast(Context, sync_to_async(function))
+        if self._async:
+            markcoroutinefunction(self)
+
+    def __call__(self, request: HttpRequest) -> Answer:
+        return self._call_async(request) if self._async else self._call(request)
+
+    def _call(self, request: HttpRequest) -> HttpResponseBase:
+        with self._scopes.around(request) as scope:
+            request.META[KEY] = scope.recording
+            return _inside(scope, cast(HttpResponseBase, self._get_response(request)))
+
+    async def _call_async(self, request: HttpRequest) -> HttpResponseBase:
+        with await self._scopes.around_async(request, function=self._function) as scope:
+            request.META[KEY] = scope.recording
+            return _inside(scope, await cast(Awaitable[HttpResponseBase], self._get_response(request)))
+
+
+def _inside(scope: Scope, response: HttpResponseBase) -> HttpResponseBase:
+    """A streamed response is made when the middleware is done: in the same scope, entered for each part."""
+    if isinstance(response, StreamingHttpResponse):
+        content: Any = response.streaming_content
+        after = scope.after()
+        response.streaming_content = _parts_async(after, content) if response.is_async else _parts(after, content)
+    return response
+
+
+def _parts(scope: Scope, content: Iterator[bytes]) -> Iterator[bytes]:
+    end = object()
+    while True:
+        with scope:
+            part = next(content, end)
+        if part is end:
+            return
+        yield cast(bytes, part)
+
+
+async def _parts_async(scope: Scope, content: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
+    while True:
+        with scope:
+            try:
+                part = await anext(content)
+            except StopAsyncIteration:
+                return
+        yield part
