@@ -32,7 +32,7 @@ def sentry() -> Iterator[Kept]:
         scope.clear()
         sentry_sdk.init(dsn="https://key@sentry.invalid/1", transport=kept, default_integrations=False)
         yield kept
-        sentry_sdk.init()
+        sentry_sdk.get_global_scope().set_client(None)
 
 
 def reported(sentry: Kept) -> list[tuple[str, bool]]:

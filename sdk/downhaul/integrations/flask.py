@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Any, Final
+from collections.abc import Iterable
+from typing import Any, Final, cast
 
 import flask
 
@@ -10,6 +11,7 @@ from downhaul.client import Client
 from downhaul.integrations import jinja
 from downhaul.integrations.logs import KEY
 from downhaul.integrations.scopes import Context, Scope, Scopes
+from downhaul.integrations.streams import within
 from downhaul.settings import Settings
 
 _SCOPE: Final = "downhaul.scope"
@@ -44,6 +46,7 @@ class Downhaul:
             client.configure(**settings)
         app.extensions["downhaul"] = self
         app.before_request(self._begin)
+        app.after_request(self._answered)
         app.teardown_request(self._end)
         jinja.install(app.jinja_env, client)
 
@@ -51,6 +54,12 @@ class Downhaul:
         scope = self._scopes.around(flask.request._get_current_object())  # type: ignore[attr-defined]
         scope.__enter__()
         flask.request.environ |= {_SCOPE: scope, KEY: scope.recording}
+
+    def _answered(self, response: flask.Response) -> flask.Response:
+        scope: Scope | None = flask.request.environ.get(_SCOPE)
+        if scope is not None and response.is_streamed and not response.direct_passthrough:
+            response.response = within(scope.after(), cast(Iterable[bytes], response.response))
+        return response
 
     def _end(self, error: BaseException | None) -> None:
         scope: Scope | None = flask.request.environ.pop(_SCOPE, None)

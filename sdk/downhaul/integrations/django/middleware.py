@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from collections.abc import Awaitable, Callable
 from inspect import iscoroutinefunction
 from typing import Any, cast
 
@@ -12,6 +12,7 @@ from django.http import HttpRequest, HttpResponseBase, StreamingHttpResponse
 from downhaul.integrations.django import config
 from downhaul.integrations.logs import KEY
 from downhaul.integrations.scopes import Context, Scope, Scopes
+from downhaul.integrations.streams import within, within_async
 
 Answer = HttpResponseBase | Awaitable[HttpResponseBase]
 
@@ -54,29 +55,8 @@ class DownhaulMiddleware:
 
 
 def _inside(scope: Scope, response: HttpResponseBase) -> HttpResponseBase:
-    """A streamed response is made when the middleware is done: in the same scope, entered for each part."""
     if isinstance(response, StreamingHttpResponse):
         content: Any = response.streaming_content
-        after = scope.after()
-        response.streaming_content = _parts_async(after, content) if response.is_async else _parts(after, content)
+        inside = within_async if response.is_async else within
+        response.streaming_content = inside(scope.after(), content)
     return response
-
-
-def _parts(scope: Scope, content: Iterator[bytes]) -> Iterator[bytes]:
-    end = object()
-    while True:
-        with scope:
-            part = next(content, end)
-        if part is end:
-            return
-        yield cast(bytes, part)
-
-
-async def _parts_async(scope: Scope, content: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
-    while True:
-        with scope:
-            try:
-                part = await anext(content)
-            except StopAsyncIteration:
-                return
-        yield part
