@@ -9,6 +9,8 @@ import pytest
 from downhaul.client import Client
 from downhaul.integrations import opentelemetry as ours
 from downhaul.integrations.scopes import Scopes
+from opentelemetry.sdk._logs import LoggerProvider
+from opentelemetry.sdk._logs.export import InMemoryLogRecordExporter, SimpleLogRecordProcessor
 from opentelemetry.sdk.trace import ReadableSpan, TracerProvider
 from opentelemetry.sdk.trace.export import SimpleSpanProcessor
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
@@ -141,6 +143,31 @@ def test_what_was_installed_by_name_is_not_undone_by_integrations(
     remove()
     (event,) = events_of(exporter)
     assert names.FEATURE_FLAG_CONTEXT_ID not in event
+
+
+class TestLogEvents:
+    """The form that the conventions prefer since span events are to go."""
+
+    def test_are_emitted_if_wanted_and_belong_to_the_span(
+        self, client: Client, tracer: Tracer, exporter: InMemorySpanExporter, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        kept = InMemoryLogRecordExporter()
+        provider = LoggerProvider()
+        provider.add_log_record_processor(SimpleLogRecordProcessor(kept))
+        monkeypatch.setattr("opentelemetry._logs.get_logger", provider.get_logger)
+        remove = ours.install(client, events="log")
+        with tracer.start_as_current_span("pay") as span:
+            client.enabled("new-checkout", user="anna")
+        remove()
+        (log,) = [data.log_record for data in kept.get_finished_logs()]
+        assert log.event_name == "feature_flag.evaluation"
+        assert log.span_id == span.get_span_context().span_id
+        assert log.attributes and log.attributes[names.FEATURE_FLAG_RESULT_VARIANT] == "on"
+        assert events_of(exporter) == []
+
+    def test_are_the_only_other_form(self, client: Client) -> None:
+        with pytest.raises(ValueError, match="events must be 'span' or 'log', not 'both'"):
+            ours.install(client, events="both")  # type: ignore[arg-type]
 
 
 def test_without_a_span_nothing_happens(watched: Client) -> None:

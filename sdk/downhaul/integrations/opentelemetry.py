@@ -1,4 +1,4 @@
-"""Evaluations on OpenTelemetry's spans, as `feature_flag.evaluation` events by the semantic conventions, release 1.40.
+"""Evaluations in OpenTelemetry, as `feature_flag.evaluation` events by the semantic conventions, release 1.40.
 
 The frameworks' integrations call it by themselves. Attributes of the context stay in the process, but for one: the id
 of whom the flag was evaluated for, which the conventions recommend; `context_id=None` keeps it back.
@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from threading import Lock
-from typing import Any, Final
+from typing import Any, Final, Literal
 from weakref import WeakKeyDictionary, ref
 
 from opentelemetry import trace
@@ -18,6 +18,9 @@ from downhaul.details import Details
 from downhaul.integrations.clients import client_or_default
 from downhaul.integrations.recording import LONGEST_NAME, Listener, answer_of, attach
 
+Attributes = dict[str, str | bool | int | float]
+Emit = Callable[[Callable[[], Attributes]], None]
+
 EVENT: Final = "feature_flag.evaluation"
 MOST_EVENTS: Final = 64
 """On one span. A span has room for 128 events by default, and an exception among them is worth more than a loop's."""
@@ -26,32 +29,38 @@ MOST_EVENTS: Final = 64
 _REASONS: Final = {"KILLED": "disabled", "PREREQUISITE_FAILED": "disabled", "OVERRIDE": "static"}
 
 
-def install(client: Client | None = None, *, context_id: str | None = "user") -> Callable[[], None]:
-    """Add an event to the current span for each evaluation of `client` (default: that of `downhaul.flags`).
+def install(
+    client: Client | None = None, *, context_id: str | None = "user", events: Literal["span", "log"] = "span"
+) -> Callable[[], None]:
+    """Emit an event for each evaluation of `client` (default: that of `downhaul.flags`). Gives its removal.
 
-    `context_id`: the attribute that tells whom a flag was evaluated for; None: that is not told. Gives its removal.
+    `context_id`: the attribute that tells whom a flag was evaluated for; None: that is not told. `events`: on the
+    current span, or as log events, which OpenTelemetry correlates with it and needs a logger provider for. Raises
+    ValueError for anything else.
     """
+    if events not in ("span", "log"):
+        raise ValueError(f"events must be 'span' or 'log', not {events!r}")
     client = client_or_default(client)
-    return attach(client, __name__, listener(client, context_id), anew=True)
+    emit = _SpanEvents() if events == "span" else _log_events()
+    return attach(client, __name__, _Evaluations(client, context_id, emit), anew=True)
 
 
-def listener(client: Client, context_id: str | None = "user") -> Listener:
-    """What hears of evaluations of `client`."""
-    return _Events(client, context_id)
+def listener(client: Client) -> Listener:
+    """What hears of evaluations of `client` where nobody has installed anything."""
+    return _Evaluations(client, "user", _SpanEvents())
 
 
-class _Events:
-    def __init__(self, client: Client, context_id: str | None) -> None:
-        self._client = ref(client)  # which holds this
-        self._context_id = context_id
-        self._set: tuple[int | None, str | None] = (None, None)
+class _SpanEvents:
+    """Adds an event to the current span, while there is room."""
+
+    def __init__(self) -> None:
         self._counts: WeakKeyDictionary[trace.Span, int] = WeakKeyDictionary()
         self._lock = Lock()
 
-    def __call__(self, details: Details[Any], context: Mapping[str, Any]) -> None:
+    def __call__(self, attributes: Callable[[], Attributes]) -> None:
         span = trace.get_current_span()
         if span.is_recording() and self._has_room(span):
-            span.add_event(EVENT, self._attributes(details, context))
+            span.add_event(EVENT, attributes())
 
     def _has_room(self, span: trace.Span) -> bool:
         with self._lock:
@@ -60,7 +69,27 @@ class _Events:
                 self._counts[span] = count + 1
         return count < MOST_EVENTS
 
-    def _attributes(self, details: Details[Any], context: Mapping[str, Any]) -> dict[str, str | bool | int | float]:
+
+def _log_events() -> Emit:
+    from opentelemetry import _logs  # not stable yet, so asked for by those alone who want it
+
+    logger = _logs.get_logger("downhaul")
+    return lambda attributes: logger.emit(
+        severity_number=_logs.SeverityNumber.INFO, attributes=attributes(), event_name=EVENT
+    )
+
+
+class _Evaluations:
+    def __init__(self, client: Client, context_id: str | None, emit: Emit) -> None:
+        self._client = ref(client)  # which holds this
+        self._context_id = context_id
+        self._emit = emit
+        self._set: tuple[int | None, str | None] = (None, None)
+
+    def __call__(self, details: Details[Any], context: Mapping[str, Any]) -> None:
+        self._emit(lambda: self._attributes(details, context))
+
+    def _attributes(self, details: Details[Any], context: Mapping[str, Any]) -> Attributes:
         found: dict[str, Any] = {
             "feature_flag.key": details.flag[:LONGEST_NAME],
             "feature_flag.provider.name": "Downhaul",
