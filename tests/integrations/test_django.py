@@ -244,7 +244,7 @@ class TestSettings:
             ({"CONTEXT": "shop.nowhere"}, r"DOWNHAUL\['CONTEXT'\]: No module named"),
             ({"CONTEXT": 17}, r"DOWNHAUL\['CONTEXT'\] must be a function or the path of one, not 17"),
             ({"FROZEN": "yes"}, r"DOWNHAUL\['FROZEN'\] must be True or False, not 'yes'"),
-            ({"CONTXT": user_of}, r"DOWNHAUL\['CONTXT'\] is unknown; there are CONTEXT, FROZEN, URL"),
+            ({"CONTXT": user_of}, r"DOWNHAUL\['CONTXT'\] is unknown; there are CONTEXT, FROZEN, RECORD, URL"),
         ],
     )
     def test_that_are_wrong_are_told(self, wrong: dict[str, Any], message: str) -> None:

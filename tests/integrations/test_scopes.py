@@ -208,6 +208,18 @@ def test_listeners_are_attached_once_however_many_scopes_there_are(client: Clien
     assert scope.recording == {"banner": "on"}
 
 
+def test_who_wants_no_recording_has_none() -> None:
+    made = Client()
+    with made.override(banner=True):
+        with Scopes(lambda request: {"user": "anna"}, made, record=False).around(None):
+            assert made.enabled("banner") is True
+            assert evaluated() == {}
+        with Scopes(None, made).around(None):
+            assert made.enabled("banner") is True
+            assert evaluated() == {"banner": "on"}
+    made.close()
+
+
 def test_a_client_that_nobody_holds_is_let_go() -> None:
     import gc
     from weakref import ref

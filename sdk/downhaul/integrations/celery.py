@@ -13,15 +13,18 @@ _UID: Final = "downhaul"
 _SCOPE: Final = "_downhaul_scope"
 
 
-def install(context: Context | None = None, client: Client | None = None, *, frozen: bool = False) -> None:
+def install(
+    context: Context | None = None, client: Client | None = None, *, frozen: bool = False, record: bool = True
+) -> None:
     """Set the context of each task that runs in this process, and record what it evaluates.
 
     The attributes are what `context(task)` returns, asked at the task's first evaluation: `task.request` holds its
     arguments (`args`, `kwargs`) and the `headers` that its producer has sent. `frozen`: one view of the flags from the
-    beginning of a task to its end. For all applications of the process; the last call counts. Raises TypeError where
-    `context` is a coroutine function.
+    beginning of a task to its end. `record=False`: logs and traces tell no flags.
+
+    For all applications of the process; the last call counts. Raises TypeError where `context` is a coroutine function.
     """
-    scopes = Scopes(context, client, frozen=frozen, wait=False)
+    scopes = Scopes(context, client, frozen=frozen, record=record, wait=False)
 
     def begin(task: Any, **_: Any) -> None:
         scope = scopes.around(task)

@@ -22,6 +22,7 @@ class Downhaul:
 
     The attributes of a request are what `context(request)` returns, asked at its first evaluation: functions that run
     before the view have run. `frozen`: one view of the flags from the beginning of a request to its end.
+    `record=False`: logs and traces tell no flags, and `enabled` costs as little as without the extension.
 
     Settings of the SDK may be in `app.config`, by the names of their environment variables.
     """
@@ -33,9 +34,10 @@ class Downhaul:
         context: Context | None = None,
         client: Client | None = None,
         frozen: bool = False,
+        record: bool = True,
     ) -> None:
         """Raises TypeError where `context` is a coroutine function: Flask has nobody to wait for it."""
-        self._scopes = Scopes(context, client, frozen=frozen, wait=False)
+        self._scopes = Scopes(context, client, frozen=frozen, record=record, wait=False)
         if app is not None:
             self.init_app(app)
 

@@ -15,15 +15,17 @@ def job_class(
     client: Client | None = None,
     *,
     frozen: bool = False,
+    record: bool = True,
     base: type[Job] = Job,
 ) -> type[Job]:
     """A class of jobs that run in their context, and record what they evaluate.
 
     The attributes are what `context(job)` returns, asked at the job's first evaluation: `job.kwargs`, and `job.meta`,
-    which its producer may fill. `frozen`: one view of the flags from the beginning of a job to its end. `base`: a class
-    of your own. Raises TypeError where `context` is a coroutine function.
+    which its producer may fill. `frozen`: one view of the flags from the beginning of a job to its end. `record=False`:
+    logs and traces tell no flags. `base`: a class of your own. Raises TypeError where `context` is a coroutine
+    function.
     """
-    scopes = Scopes(context, client, frozen=frozen, wait=False)
+    scopes = Scopes(context, client, frozen=frozen, record=record, wait=False)
 
     class FlaggedJob(base):  # type: ignore[valid-type, misc]
         """A job inside its scope."""

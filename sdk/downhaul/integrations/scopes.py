@@ -61,9 +61,15 @@ class Scopes:
     """Makes the scopes of one application."""
 
     def __init__(
-        self, function: Context | None = None, client: Client | None = None, *, frozen: bool = False, wait: bool = True
+        self,
+        function: Context | None = None,
+        client: Client | None = None,
+        *,
+        frozen: bool = False,
+        record: bool = True,
+        wait: bool = True,
     ) -> None:
-        """Records from now on what `client` (default: that of `downhaul.flags`) evaluates.
+        """`record`: whether what `client` (default: that of `downhaul.flags`) evaluates is recorded from now on.
 
         `function` is called with the request or task at its first evaluation; a coroutine function, before it begins.
         `wait`: whether coroutine functions can be waited for. Raises TypeError for a function that cannot be used.
@@ -77,9 +83,10 @@ class Scopes:
         self._function = function
         self._frozen = self.client if frozen else None
         self._once = Once()
-        logs.install()
-        attach(self.client, "recording", note)
-        attach_partners(self.client)
+        if record:
+            logs.install()
+            attach(self.client, "recording", note)
+            attach_partners(self.client)
 
     def around(self, subject: Any, *, frozen: bool = True) -> Scope:
         """The scope of a request or task. `frozen=False`: with live flags, whatever is set."""

@@ -1,4 +1,4 @@
-"""The setting DOWNHAUL: a dict, with CONTEXT, FROZEN, and the settings of the SDK by their names after `DOWNHAUL_`."""
+"""The setting DOWNHAUL: a dict of CONTEXT, FROZEN, RECORD, and the SDK's settings by their names after `DOWNHAUL_`."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from downhaul.integrations.scopes import Context
 from downhaul.settings import Settings, SettingsError
 
 _SDK = {name.upper(): name for name in Settings._fields}
-_OURS = ("CONTEXT", "FROZEN")
+_OURS = ("CONTEXT", "FROZEN", "RECORD")
 
 
 class Config(NamedTuple):
@@ -22,6 +22,7 @@ class Config(NamedTuple):
 
     context: Context | None
     frozen: bool
+    record: bool
 
 
 def read() -> Config:
@@ -35,10 +36,7 @@ def read() -> Config:
             raise ImproperlyConfigured(f"DOWNHAUL['CONTEXT']: {error}") from error
     if context is not None and not callable(context):
         raise ImproperlyConfigured(f"DOWNHAUL['CONTEXT'] must be a function or the path of one, not {context!r}")
-    frozen = given.get("FROZEN", False)
-    if not isinstance(frozen, bool):
-        raise ImproperlyConfigured(f"DOWNHAUL['FROZEN'] must be True or False, not {frozen!r}")
-    return Config(context, frozen)
+    return Config(context, _switch("FROZEN", given.get("FROZEN", False)), _switch("RECORD", given.get("RECORD", True)))
 
 
 def apply() -> None:
@@ -50,6 +48,12 @@ def apply() -> None:
     except SettingsError as error:
         raise ImproperlyConfigured(f"DOWNHAUL: {error}") from error
     read()
+
+
+def _switch(name: str, value: object) -> bool:
+    if not isinstance(value, bool):
+        raise ImproperlyConfigured(f"DOWNHAUL[{name!r}] must be True or False, not {value!r}")
+    return value
 
 
 def _given() -> Mapping[str, Any]:

@@ -30,10 +30,10 @@ class DownhaulMiddleware:
 
     def __init__(self, get_response: Callable[[HttpRequest], Answer]) -> None:
         """Raises ImproperlyConfigured for a wrong setting."""
-        function, frozen = config.read()
+        function, frozen, record = config.read()
         self._get_response = get_response
         self._async = iscoroutinefunction(get_response)
-        self._scopes = Scopes(function, frozen=frozen)
+        self._scopes = Scopes(function, frozen=frozen, record=record)
         self._function: Context | None = function
         if function is not None and not self._scopes.waits:
             self._function = cast(Context, sync_to_async(function))
