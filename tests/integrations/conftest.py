@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from typing import Any
 
 import pytest
 from downhaul.client import Client
 from support.fakeservice import KEY, SERVICE, FakeService
 from support.rulesets import flag, leaf, one, rule, split
+from support.waiting import wait_until
 
 FLAGS = {
     "banner": flag(),
@@ -41,7 +43,12 @@ def client(service: FakeService) -> Iterator[Client]:
 
 
 @pytest.fixture
-def publish(service: FakeService) -> Iterator[object]:
-    """Publishes other flags; those of the module are back after the test."""
-    yield lambda **flags: service.publish(next(revisions), {**FLAGS, **flags})
-    service.publish(next(revisions), FLAGS)
+def publish(service: FakeService, client: Client) -> Iterator[Callable[..., None]]:
+    """Publishes other flags besides those of the module, or others in their place, which are back after the test."""
+
+    def put(**flags: Any) -> None:
+        service.publish(next(revisions), {**FLAGS, **flags})
+
+    yield put
+    put()
+    wait_until(lambda: client.status().revision == service.snapshot["revision"], "the flags are as they were")

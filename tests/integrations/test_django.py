@@ -19,6 +19,7 @@ from django.test import AsyncClient, RequestFactory
 from django.test import Client as Browser
 from django.test.utils import override_settings
 from django.urls import path
+from downhaul.client import Client
 from downhaul.flags import client
 from downhaul.integrations.django import DownhaulMiddleware
 from downhaul.integrations.logs import FeatureFlags
@@ -96,6 +97,12 @@ urlpatterns = [
     path("stream-async", stream_async),
     path("missing", missing),
 ]
+
+
+@pytest.fixture(scope="module", name="client")
+def the_default_client(project: None) -> Client:
+    """Django's pages have no other."""
+    return client
 
 
 @pytest.fixture(scope="module", autouse=True)

@@ -12,6 +12,7 @@ import pytest
 from downhaul.client import Client
 from downhaul.integrations.recording import MOST_FLAGS, evaluated
 from downhaul.integrations.scopes import Scopes
+from downhaul.later import Later, context_later
 from support.rulesets import flag
 from support.waiting import wait_until
 
@@ -129,6 +130,22 @@ class TestContext:
         assert answers == [True] * 4
 
 
+def test_a_block_of_later_attributes_is_a_decorator_too(client: Client) -> None:
+    asked: list[str] = []
+
+    def make() -> dict[str, Any]:
+        asked.append("asked")
+        return {"user": "anna"}
+
+    @context_later(make)
+    def twice() -> list[bool]:
+        return [client.enabled("new-checkout") for _ in range(2)]
+
+    assert [twice(), twice()] == [[True, True]] * 2
+    assert asked == ["asked"] * 2, "once for each call"
+    assert dict(Later({"tenant": "acme"}, make)) == {"tenant": "acme", "user": "anna"}
+
+
 class TestRecording:
     def test_holds_variants_or_values_with_the_last_answer(self, client: Client) -> None:
         with Scopes(None, client).around(None) as scope:
@@ -216,7 +233,7 @@ def test_who_wants_no_recording_has_none() -> None:
             assert evaluated() == {}
         with Scopes(None, made).around(None):
             assert made.enabled("banner") is True
-            assert evaluated() == {"banner": "on"}
+            assert evaluated() == {"banner": True}
     made.close()
 
 

@@ -55,7 +55,7 @@ class Downhaul:
     def _begin(self) -> None:
         scope = self._scopes.around(flask.request._get_current_object())  # type: ignore[attr-defined]
         scope.__enter__()
-        flask.request.environ |= {_SCOPE: scope, KEY: scope.recording}
+        flask.request.environ.update({_SCOPE: scope, KEY: scope.recording})
 
     def _answered(self, response: flask.Response) -> flask.Response:
         scope: Scope | None = flask.request.environ.get(_SCOPE)
