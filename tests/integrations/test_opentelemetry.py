@@ -52,7 +52,7 @@ def test_an_evaluation_is_an_event_of_the_current_span(
     assert events_of(exporter) == [
         {
             names.FEATURE_FLAG_KEY: "new-checkout",
-            names.FEATURE_FLAG_PROVIDER_NAME: "Downhaul",
+            names.FEATURE_FLAG_PROVIDER_NAME: "downhaul",
             names.FEATURE_FLAG_RESULT_REASON: names.FeatureFlagResultReasonValues.TARGETING_MATCH.value,
             names.FEATURE_FLAG_RESULT_VARIANT: "on",
             names.FEATURE_FLAG_SET_ID: "checkout/production",

@@ -1,6 +1,5 @@
-"""What joins the SDK to other systems, each an extra. Nothing is imported here, and nothing that is not installed."""
-"""Flags in frameworks, logs and traces: a module for each, which alone imports it.
+"""What joins the SDK to frameworks and other systems: a module for each, an extra for most. Nothing is imported here.
 
-Nothing is loaded here. What they share is `scopes` (the block around a request or task), `recording` (what it has
-evaluated), `logs` and `partners`; docs/frameworks.md is the guide.
+A module alone imports what it is for. Those for frameworks share `scopes` (the block around a request or task),
+`recording` (what it has evaluated), `logs` and `partners`; docs/frameworks.md is their guide.
 """

@@ -14,7 +14,7 @@ from weakref import WeakKeyDictionary, ref
 from opentelemetry import trace
 
 from downhaul.client import Client
-from downhaul.details import Details
+from downhaul.details import STANDARD_REASONS, Details
 from downhaul.integrations.clients import client_or_default
 from downhaul.integrations.recording import LONGEST_NAME, Listener, answer_of, attach
 
@@ -24,9 +24,6 @@ Emit = Callable[[Callable[[], Attributes]], None]
 EVENT: Final = "feature_flag.evaluation"
 MOST_EVENTS: Final = 64
 """On one span. A span has room for 128 events by default, and an exception among them is worth more than a loop's."""
-
-# The conventions' own words must be used where one applies. `downhaul.reason` tells the exact one.
-_REASONS: Final = {"KILLED": "disabled", "PREREQUISITE_FAILED": "disabled", "OVERRIDE": "static"}
 
 
 def install(
@@ -92,8 +89,8 @@ class _Evaluations:
     def _attributes(self, details: Details[Any], context: Mapping[str, Any]) -> Attributes:
         found: dict[str, Any] = {
             "feature_flag.key": details.flag[:LONGEST_NAME],
-            "feature_flag.provider.name": "Downhaul",
-            "feature_flag.result.reason": _REASONS.get(details.reason, details.reason.lower()),
+            "feature_flag.provider.name": "downhaul",
+            "feature_flag.result.reason": STANDARD_REASONS.get(details.reason, details.reason).lower(),
             "feature_flag.result.variant": details.variant,
             "feature_flag.set.id": self._flag_set(details.revision),
             "feature_flag.version": None if details.revision is None else str(details.revision),
@@ -101,7 +98,7 @@ class _Evaluations:
         }
         if details.variant is None:  # only then: a value may be large, or nobody else's business
             found["feature_flag.result.value"] = answer_of(details)
-        if details.reason in _REASONS:
+        if details.reason in STANDARD_REASONS:  # the conventions' own words must be used where one applies
             found["downhaul.reason"] = details.reason.lower()
         unit = context.get(self._context_id) if self._context_id else None
         if isinstance(unit, str | int) and not isinstance(unit, bool):
