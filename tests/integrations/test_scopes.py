@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 from downhaul.client import Client
+from downhaul.context import ambient
 from downhaul.integrations.recording import MOST_FLAGS, evaluated
 from downhaul.integrations.scopes import Scopes
 from downhaul.later import Later, context_later
@@ -30,6 +31,7 @@ class TestContext:
             assert client.enabled("new-checkout") is True
             assert client.enabled("new-checkout", user="bert") is False
             assert client.details("new-checkout").rule == "anna"
+            assert type(ambient()) is dict, "what is known is as quick to read as any other context"
         assert asked == ["anna"]
         assert client.enabled("new-checkout") is False
 
