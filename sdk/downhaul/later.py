@@ -50,15 +50,22 @@ class Later(Mapping[str, Any]):
 class context_later(context):  # noqa: N801 -- as `context`
     """A block like `context`, whose attributes are what `make()` gives at the first evaluation inside it.
 
-    `make` must not raise. Threads that evaluate at once may call it once each.
+    `make` must not raise. It is called once, also where the block is entered again; threads that evaluate at once may
+    call it once each.
     """
 
     def __init__(self, make: Make) -> None:
         super().__init__()
         self._make = make
+        self._found: Mapping[str, Any] | None = None
 
     def __call__(self, function: Function, /) -> Function:
         return decorated(function, lambda: context_later(self._make))
 
     def _inside(self, around: Mapping[str, Any] | None) -> Mapping[str, Any]:
-        return Later(around, self._make)
+        return Later(around, self._ask)
+
+    def _ask(self) -> Mapping[str, Any]:
+        if self._found is None:
+            self._found = self._make()
+        return self._found

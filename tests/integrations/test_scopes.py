@@ -35,6 +35,20 @@ class TestContext:
         assert asked == ["anna"]
         assert client.enabled("new-checkout") is False
 
+    def test_is_asked_no_more_when_the_scope_is_entered_again(self, client: Client) -> None:
+        asked: list[str] = []
+
+        def user_of(request: str) -> dict[str, Any]:
+            asked.append(request)
+            return {"user": request}
+
+        with Scopes(user_of, client).around("anna") as scope:
+            pass
+        for _ in range(3):
+            with scope.after(), client.context(tenant="acme"):
+                assert client.enabled("new-checkout") is True
+        assert asked == ["anna"]
+
     def test_is_not_asked_where_nothing_is_evaluated(self, client: Client) -> None:
         with Scopes(lambda request: pytest.fail("asked"), client).around("anna"):
             pass
