@@ -48,6 +48,7 @@ format: setup ## Put the code into its one format
 bench: setup redis ## Measure the engine, the SDK, polls, streams and kills; PEERS=1 adds other vendors
 	$(BIN)/python bench/engine.py $(if $(PEERS),--peers,)
 	$(BIN)/python bench/sdk_weight.py $(if $(PEERS),,--alone)
+	$(BIN)/python bench/integrations.py
 	$(BIN)/python bench/poll.py
 	$(BIN)/python bench/fanout.py
 	$(BIN)/python bench/kill.py $(if $(PEERS),--peers,)

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from contextvars import ContextVar, Token
 from types import TracebackType
 from typing import Any
 
 from downhaul.blocks import Function, decorated
 
-_ambient: ContextVar[dict[str, Any] | None] = ContextVar("downhaul_context", default=None)
+_ambient: ContextVar[Mapping[str, Any] | None] = ContextVar("downhaul_context", default=None)
 
 #: The attributes around the caller, or None: a bound C method, because the hot path calls it. Never change the result.
 ambient = _ambient.get
@@ -27,13 +28,13 @@ class context:  # noqa: N801 -- reads as a statement: `with flags.context(user=u
 
     def __init__(self, /, **attributes: Any) -> None:
         self._attributes = attributes
-        self._entered: list[tuple[Token[dict[str, Any] | None], dict[str, Any] | None]] = []
+        self._entered: list[tuple[Token[Mapping[str, Any] | None], Mapping[str, Any] | None]] = []
 
     def __enter__(self) -> None:
         if not entered:
             entered.append(True)
         around = _ambient.get()
-        self._entered.append((_ambient.set({**(around or {}), **self._attributes}), around))
+        self._entered.append((_ambient.set(self._inside(around)), around))
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None, /
@@ -46,3 +47,12 @@ class context:  # noqa: N801 -- reads as a statement: `with flags.context(user=u
 
     def __call__(self, function: Function, /) -> Function:
         return decorated(function, lambda: context(**self._attributes))
+
+    def _inside(self, around: Mapping[str, Any] | None) -> Mapping[str, Any]:
+        return {**(around or {}), **self._attributes}
+
+
+def settle(pending: Mapping[str, Any], attributes: dict[str, Any]) -> None:
+    """Where `pending` is around the caller, put `attributes` in its place: plain, and so quicker to read."""
+    if _ambient.get() is pending:
+        _ambient.set(attributes)

@@ -19,6 +19,9 @@ TARGETING_KEY_MISSING: Final = "TARGETING_KEY_MISSING"
 PROVIDER_NOT_READY: Final = "PROVIDER_NOT_READY"
 GENERAL: Final = "GENERAL"
 
+STANDARD_REASONS: Final = {"KILLED": "DISABLED", "PREREQUISITE_FAILED": "DISABLED", "OVERRIDE": "STATIC"}
+"""Reasons of ours that others have no word for, and the word of OpenFeature that says most of it."""
+
 MESSAGES: Final = {
     FLAG_NOT_FOUND: "there is no such flag",
     TYPE_MISMATCH: "the flag is of another type",

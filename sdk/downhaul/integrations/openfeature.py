@@ -19,7 +19,7 @@ from openfeature.provider import AbstractProvider, Metadata
 from openfeature.track import TrackingEventDetails
 
 from downhaul.client import Client
-from downhaul.details import MESSAGES, TYPE_MISMATCH, Details
+from downhaul.details import MESSAGES, STANDARD_REASONS, TYPE_MISMATCH, Details
 from downhaul.health import Status
 
 __all__ = ["DownhaulProvider", "Tracked"]
@@ -29,11 +29,7 @@ Kind = Literal["boolean", "string", "number", "json"]
 Object = Sequence[FlagValueType] | Mapping[str, FlagValueType]
 
 NAME: Final = "downhaul"
-REASONS: Final = {
-    "KILLED": Reason.DISABLED,
-    "PREREQUISITE_FAILED": Reason.DISABLED,
-    "OVERRIDE": Reason.STATIC,
-}
+REASONS: Final = {ours: Reason(theirs) for ours, theirs in STANDARD_REASONS.items()}
 """Ours that OpenFeature has no word for. The metadata has them as they are, under `reason`."""
 
 
