@@ -144,7 +144,9 @@ def _typed(document: Change, where: str) -> dict[str, Any]:
     if where == "variants":
         names, values = request.form.getlist("name"), request.form.getlist("value")
         there["variants"] = [(name, value) for name, value in zip(names, values, strict=False) if name or value]
-    return there | ({name: request.form[name] for name in there if name in request.form} if where else {})
+    if where not in ("facts", "variants"):
+        return there
+    return there | {name: request.form[name] for name in there.keys() - {"variants"} if name in request.form}
 
 
 def _faults(error: ServiceError | None) -> dict[str, str]:
@@ -306,7 +308,7 @@ def _variants(document: Change) -> Change:
 
 def _value(kind: str, name: str, text: str) -> Any:
     try:
-        return json.loads(text)
+        return forms.json_of(text)
     except ValueError:
         if kind == "string":
             return text
@@ -324,9 +326,9 @@ def _need(line: str) -> Change:
 def _json(name: str) -> Change:
     """Raises Invalid."""
     try:
-        found = json.loads(request.form.get(name, "")[:LONGEST_JSON])
+        found = forms.json_of(request.form.get(name, ""))
     except ValueError as error:
-        raise Invalid.at(name, message=f"this is no JSON: {error}") from None
+        raise Invalid.at(name, message=str(error)) from None
     if not isinstance(found, dict):
         raise Invalid.at(name, message="expected an object")
     return found

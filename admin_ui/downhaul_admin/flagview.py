@@ -12,7 +12,7 @@ from downhaul_server.services.errors import Unavailable
 from downhaul_server.services.overview import FleetCounts, word_of
 from downhaul_server.services.words import serve_words, state_sentence
 
-from downhaul_admin import serving
+from downhaul_admin import forms, serving
 
 NOBODY = FleetCounts()
 READ_ONLY = ("version", "created_at", "updated_at", "service", "key", "salt")
@@ -99,7 +99,7 @@ def tried(text: str) -> dict[str, Any]:
     """The context that was typed: JSON, or `name=value` lines. Raises ValueError."""
     stripped = text.strip()
     if stripped.startswith("{"):
-        found = json.loads(stripped)
+        found = forms.json_of(stripped)
         if isinstance(found, dict):
             return found
     context = {}
@@ -115,7 +115,7 @@ def tried(text: str) -> dict[str, Any]:
 
 def _value(text: str) -> Any:
     try:
-        return json.loads(text)
+        return forms.json_of(text)
     except ValueError:
         return text
 

@@ -7,6 +7,7 @@ import secrets
 from collections.abc import Mapping
 from typing import Any
 
+from downhaul_server.services import strict_json
 from downhaul_server.services.errors import (
     AlreadyExists,
     ApprovalRequired,
@@ -64,6 +65,14 @@ def version() -> int | None:
     """Of the document that the form was made from."""
     sent = request.form.get("version", "")
     return int(sent) if re.fullmatch(r"[0-9]{1,18}", sent) else None
+
+
+def json_of(typed: str) -> Any:
+    """What was typed as JSON, held to what the API accepts. Raises ValueError with a sentence for people."""
+    try:
+        return strict_json.loads(typed.encode("utf-8", "replace"))
+    except strict_json.MalformedError as error:
+        raise ValueError(str(error).replace("the body", "this").replace("is not JSON", "is no JSON")) from None
 
 
 def errors(error: ServiceError | None) -> dict[str, str]:

@@ -64,7 +64,7 @@ def _weight(variant: str, text: str) -> int:
         weight = Decimal(text.replace(",", ".")) * 1000
     except InvalidOperation:
         weight = Decimal("0.1")
-    if not 0 <= weight <= WHOLE or weight % 1:
+    if not weight.is_finite() or not 0 <= weight <= WHOLE or weight % 1:
         raise Invalid.at(
             "serve", message=f"the share of {variant} has to be from 0 to 100 %, with up to three decimals: {text!r}"
         )

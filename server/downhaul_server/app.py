@@ -17,7 +17,7 @@ def create_app(services: Services, settings: Settings) -> Flask:
     """The application of one process. Call it after forking, with the process's own services."""
     logs.configure(settings)
     app = Flask("downhaul_server", static_folder=None)
-    app.config["MAX_CONTENT_LENGTH"] = settings.max_body_bytes
+    app.config["MAX_CONTENT_LENGTH"] = app.config["MAX_FORM_MEMORY_SIZE"] = settings.max_body_bytes
     # `//x` is no other name of `/x`: a redirect would lose the body of a write, and hide a client's mistake.
     app.url_map.merge_slashes = False
     register(app, services, settings)

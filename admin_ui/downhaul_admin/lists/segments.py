@@ -23,7 +23,6 @@ from downhaul_admin.flagview import segment_names
 from downhaul_admin.pages import page, see_other
 
 AT_MOST = 100
-LONGEST_CONDITION = 200_000
 NOBODY: dict[str, Any] = {"any": []}
 """Until somebody says who."""
 
@@ -88,9 +87,9 @@ def _condition() -> Any:
     if "when" not in request.form:
         return conditions.to_condition(conditions.from_fields(request.form))
     try:
-        return json.loads(request.form.get("when", "")[:LONGEST_CONDITION])
+        return forms.json_of(request.form.get("when", ""))
     except ValueError as error:
-        raise Invalid.at("when", message=f"this is no JSON: {error}") from None
+        raise Invalid.at("when", message=str(error)) from None
 
 
 def _ask(
