@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import re
 import secrets
 from collections.abc import Mapping
@@ -44,6 +45,11 @@ def operation() -> str:
     """Of the form that was sent, so that sending it again does nothing twice; of a new form, a new one."""
     sent = request.form.get("operation", "")
     return sent if re.fullmatch(r"[0-9a-f]{32}", sent) else new_operation()
+
+
+def operation_of_review() -> str:
+    """Of the review that is opened where the form's own operation has to be approved: sent again, it is the same one."""
+    return hashlib.sha256(f"review {operation()}".encode()).hexdigest()[:32]
 
 
 def new_operation() -> str:

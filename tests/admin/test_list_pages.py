@@ -91,6 +91,28 @@ def test_a_change_has_a_page_with_what_differs(shop: Browserless) -> None:
     assert shop.get("/changes/999999").status_code == 404
 
 
+def test_what_has_an_id_is_called_by_its_name(shop: Browserless) -> None:
+    services, boss = shop.services, shop.bootstrap
+    key = services.keys.create(boss, {"kind": "api", "name": "deploy pipeline", "role": "viewer"})
+    services.keys.rotate(boss, key["id"])
+    services.people.create(boss, {"login": "ada", "grants": [{"role": "viewer"}]})
+    where = {"name": "runbook", "service": "checkout", "flag": "new-checkout", "environment": "production"}
+    link = services.links.create(boss, where)
+    services.links.revoke(boss, link["id"])
+    until = (datetime.now(UTC) + timedelta(days=9)).date().isoformat()
+    services.staleness.snooze(boss, "checkout", "new-checkout", {"until": until, "reason": "it stays"})
+    text = words(shop.by("admin", name="boss").get("/changes"))
+    for title in (
+        "Created key deploy pipeline",
+        "Rotated key deploy pipeline",
+        "Created person ada",
+        "Revoked kill link runbook",
+        "Left alone as stale: checkout/new-checkout",
+    ):
+        assert title in text
+    assert key["id"] not in text and link["id"] not in text
+
+
 def test_long_timelines_are_paged(shop: Browserless) -> None:
     for number in range(55):
         shop.services.flags.patch(shop.bootstrap, "checkout", "new-checkout", {"description": str(number)})

@@ -60,7 +60,7 @@ DEEDS: list[Deed | Callable[[dict[str, str]], Deed]] = [
         f"{FLAG}/variants", {"name": ["on", "off", "no"], "value": ["true", "false", "false"], "off_variant": "off"}
     ),
     lambda ids: of_flag(f"{FLAG}/return", {"revision": ids["version"]}),
-    of_flag("/services/checkout/flags/new", {"key": "another", "purpose": "ops"}),
+    of_flag("/services/checkout/new-flag", {"key": "another", "purpose": "ops"}),
     Deed("/services", {"key": "another"}, Action.CATALOG),
     Deed("/services/checkout/name", {"name": "Checkout"}, Action.CATALOG, "checkout"),
     Deed("/environments", {"key": "another"}, Action.CATALOG),

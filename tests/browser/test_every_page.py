@@ -32,7 +32,7 @@ EDITORS = (
     f"{FLAG}/rules/1?environment=production",
     f"{FLAG}/rules/new?environment=production",
     "/services/payments/flags/pay-2/restore?environment=production",
-    "/services/checkout/flags/new",
+    "/services/checkout/new-flag",
 )
 ADMINISTRATORS = ("/keys", "/links", "/people", "/webhooks")
 PAGES = {

@@ -67,7 +67,7 @@ def add(pages: Blueprint, services: Services, settings: Settings) -> None:
                 actor, segment, wanted, if_match=forms.version(), reason=reason, operation=operation
             )
         except ApprovalRequired:
-            return _ask(services, actor, segment, wanted, reason, operation)
+            return _ask(services, actor, segment, wanted, reason)
         except ServiceError as error:
             return _segment(services, actor, segment, error)
         return see_other(f"/segments/{segment}", note="Saved. It holds wherever it is used.")
@@ -92,12 +92,12 @@ def _condition() -> Any:
         raise Invalid.at("when", message=str(error)) from None
 
 
-def _ask(
-    services: Services, actor: Actor, segment: str, wanted: dict[str, Any], reason: str | None, operation: str
-) -> Response:
+def _ask(services: Services, actor: Actor, segment: str, wanted: dict[str, Any], reason: str | None) -> Response:
     try:
         review = services.reviews.open(
-            actor, {"segment": segment, "change": {"replace": wanted}, "reason": reason}, operation=operation
+            actor,
+            {"segment": segment, "change": {"replace": wanted}, "reason": reason},
+            operation=forms.operation_of_review(),
         )
     except ServiceError as error:
         return _segment(services, actor, segment, error)
