@@ -48,7 +48,7 @@ def operation() -> str:
 
 
 def operation_of_review() -> str:
-    """Of the review that is opened where the form's own operation has to be approved: sent again, it is the same one."""
+    """Of the review that is opened where the form's own operation has to be approved; sent again, the same."""
     return hashlib.sha256(f"review {operation()}".encode()).hexdigest()[:32]
 
 
