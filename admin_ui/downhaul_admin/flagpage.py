@@ -216,9 +216,12 @@ def _moved(state: Change, verb: str, number: int) -> Change:
 
 def _copy(services: Services, actor: Actor, service: str, flag: str, number: int, target: str) -> Response:
     """A rule to the end of another environment's."""
+    place = environment(actor)
+    authorize(actor, Action.READ, service, place)
     authorize(actor, Action.EDIT, service, target)
+    services.catalog.get_environment(actor, place)
     document = services.flags.get(actor, service, flag)
-    rules = document["environments"][environment(actor)]["rules"]
+    rules = document["environments"][place]["rules"]
     if not 0 < number <= len(rules) or target not in document["environments"]:
         error = Invalid.at(message="choose a rule, and an environment to copy it to")
         return _page(services, actor, service, flag, error=error, where="rules")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Iterator
 from html.parser import HTMLParser
@@ -67,7 +68,8 @@ def visitor(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Browserless]:
     with open_pages(FakeRedis(), Path(tmp_path_factory.mktemp("data"))) as visitor:
         visitor.app.config["PROPAGATE_EXCEPTIONS"] = False
         services, boss = visitor.services, visitor.bootstrap
-        services.catalog.create_service(boss, {"key": "checkout"})
+        for service in ("checkout", "payments"):
+            services.catalog.create_service(boss, {"key": service})
         yield visitor.sign_in("bootstrap")
 
 
@@ -139,3 +141,49 @@ def test_a_form_that_is_too_large_is_refused(visitor: Browserless) -> None:
     for path in places(visitor, "POST"):
         status = visitor.post(path, {"json": "x" * 2_000_000}).status_code
         assert 400 <= status < 500 or status == 303, (path, status)
+
+
+@pytest.mark.parametrize("role", ["viewer", "operator", "editor", "admin"])
+def test_whoever_reaches_little_changes_nothing_beyond_and_makes_nothing_fail(visitor: Browserless, role: str) -> None:
+    """Every page and form, for an environment and a service out of reach, and for those that are nowhere."""
+    there(visitor)
+    somebody = visitor.by(role, name=f"small-{role}", services=["payments"], environments=["staging"])
+    before, wrong = beyond(visitor), []
+    for place in ("production", "nowhere"):
+        form = SETTLED | {"environment": place, "do": "copy:1:staging", "flag": "checkout/new-cart", "reason": "x"}
+        form |= {"flags": "checkout/new-cart", "service": "checkout", "services": "checkout", "key": "mine"}
+        for path in places(visitor, "POST"):
+            if path != "/account/password":
+                wrong += faults(path, somebody.post(path, form))
+        for path in places(visitor, "GET"):
+            wrong += faults(path, somebody.client.get(path, query_string=form, base_url="http://localhost"))
+    assert wrong == []
+    assert beyond(visitor) == before
+
+
+def test_a_copy_takes_nothing_from_where_one_may_not_look(visitor: Browserless) -> None:
+    there(visitor)
+    somebody = visitor.by("editor", name="staging-only", services=["checkout"], environments=["staging"])
+    form = {"do": "copy:1:staging", "environment": "production"}
+    assert somebody.post("/services/checkout/flags/new-cart/rules", form).status_code in (403, 404)
+
+
+def test_json_lifts_no_kill_and_takes_over_no_other_flag(visitor: Browserless) -> None:
+    there(visitor)
+    boss, services = visitor.bootstrap, visitor.services
+    services.kill.kill(boss, "checkout", "new-cart", environment="production")
+    before = services.flags.get(boss, "checkout", "new-cart")
+    states = {"production": before["environments"]["production"] | {"killed": None}}
+    for more in ({"environments": states}, {"key": "other"}, {"service": "payments"}, {"salt": "mine"}, {"hash": "x"}):
+        document = {"type": "boolean", "variants": before["variants"], **more}
+        form = {"json": json.dumps(document), "version": "", "reason": "x"}
+        visitor.post("/services/checkout/flags/new-cart/json", form)
+        after = services.flags.get(boss, "checkout", "new-cart")
+        assert after["environments"]["production"]["killed"], more
+        assert (after["key"], after["service"], after["salt"]) == ("new-cart", "checkout", before["salt"]), more
+
+
+def beyond(visitor: Browserless) -> dict[str, int]:
+    """Versions of what is not payments' in staging."""
+    kinds = ("service/", "environment/", "segment/", "flag/checkout/", "key/", "link/", "hook/", "review/")
+    return {each.address: each.version for kind in kinds for each in visitor.store.view.of_kind(kind)}
