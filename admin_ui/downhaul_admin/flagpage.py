@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from types import MappingProxyType
 from typing import Any
 
 from downhaul_server.services.actors import Action, Actor, authorize
@@ -21,6 +22,19 @@ from downhaul_admin.signin import sentence
 
 NEW_RULE = {"when": {"all": [{"attribute": "user", "op": "in", "values": []}]}}
 
+BECAUSE = MappingProxyType(
+    {
+        "STATIC": "which everyone gets",
+        "DEFAULT": "because no rule matches",
+        "SPLIT": "by their place in the split",
+        "TARGETING_MATCH": "because a rule matches",
+        "DISABLED": "because it is off",
+        "KILLED": "because it is killed",
+        "PREREQUISITE_FAILED": "because a flag that it needs is not as it has to be",
+        "ERROR": "because it could not be decided",
+    }
+)
+"""OpenFeature's reasons, in words."""
 Change = dict[str, Any]
 
 
@@ -183,7 +197,7 @@ def _tester(services: Services, actor: Actor, service: str, flag: str, place: st
     except ValueError as error:
         return {"context": text, "explained": None, "context_error": sentence(str(error))}
     explained = services.evaluate.explain(actor, service, flag, environment=place, context=context)
-    return {"context": text, "explained": explained, "context_error": None}
+    return {"context": text, "explained": explained, "context_error": None, "because": BECAUSE}
 
 
 def _of_the_rollout() -> bool:

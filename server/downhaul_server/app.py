@@ -6,6 +6,7 @@ import downhaul_admin
 from flask import Flask
 
 from downhaul_server import logs
+from downhaul_server.api.errors import from_http
 from downhaul_server.api.register import register
 from downhaul_server.forwarded import Forwarded
 from downhaul_server.rates import Rates
@@ -23,6 +24,7 @@ def create_app(services: Services, settings: Settings) -> Flask:
     register(app, services, settings)
     Rates(app)
     app.register_blueprint(downhaul_admin.create_blueprint(services, settings))
+    downhaul_admin.for_people(app, otherwise=from_http)
     if settings.trusted_proxies:
         app.wsgi_app = Forwarded(app.wsgi_app, settings.trusted_proxies)  # type: ignore[method-assign]
     return app

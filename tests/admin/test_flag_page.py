@@ -136,6 +136,7 @@ class TestWhatItSays:
         assert "killed: off for everyone" in text
         assert "smoke" in text
         assert "Restore in production" in text
+        assert "the rules below decide" not in text and "this counts again after a restore" in text
 
 
 FORMS = [

@@ -107,6 +107,19 @@ def test_what_is_not_there_or_not_allowed_is_a_page_that_says_so(visitor: Browse
     assert "There is no service nope." in absent.text
 
 
+def test_whoever_mistypes_an_address_gets_a_page_and_a_program_a_problem(visitor: Browserless) -> None:
+    browser = {"accept": "text/html,application/xhtml+xml,*/*;q=0.8"}
+    assert visitor.get("/kil", **browser).headers["Location"] == "/login?next=%2Fkil"
+    visitor.sign_in("viewer")
+    mistyped = visitor.get("/kil", **browser)
+    assert mistyped.status_code == 404 and "There is no page at this address" in mistyped.text
+    assert "default-src 'none'" in mistyped.headers["Content-Security-Policy"]
+    assert visitor.get("/kill/confirm/", **browser).status_code == 404
+    assert visitor.get("/logout", **browser).status_code == 405
+    for path, headers in (("/kil", {}), ("/kil", {"accept": "application/json"}), ("/api/v1/kil", browser)):
+        assert visitor.get(path, **headers).content_type == "application/problem+json", path
+
+
 @pytest.mark.parametrize("path", ["/", "/services/checkout", "/fleet", "/fleet?service=checkout", "/health"])
 def test_each_page_has_one_heading_and_no_markup_that_the_policy_forbids(visitor: Browserless, path: str) -> None:
     text = visitor.sign_in("admin", name="boss").get(path).text
