@@ -92,6 +92,22 @@ def test_what_there_is_after_a_deed(house: House, scheme: str, width: int) -> No
     stranger.open("/welcome").check()
 
 
+@pytest.mark.parametrize("width", [WIDE, PHONE])
+@pytest.mark.parametrize("path", [f"{FLAG}?environment=production", f"{FLAG}/kill?environment=production", "/kill"])
+def test_kill_is_the_largest_button_of_the_page(house: House, path: str, width: int) -> None:
+    page = house.window("admin", width=width).open(path).page
+    sizes = page.evaluate(
+        """[...document.querySelectorAll(".button, button")].map((each) => {
+          const { width, height } = each.getBoundingClientRect();
+          return [width * height, each.className, each.textContent.trim()];
+        })"""
+    )
+    size, kind, text = max(sizes)
+    assert "button-kill" in kind, text
+    assert size >= 44 * 44
+    assert text.startswith("Kill")
+
+
 @pytest.mark.parametrize("role", ["viewer", "operator", "editor"])
 def test_what_is_for_others_is_refused_in_words(house: House, role: str) -> None:
     window = house.window(role)
