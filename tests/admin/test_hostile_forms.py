@@ -5,11 +5,13 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterator
+from contextlib import suppress
 from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any
 
 import pytest
+from downhaul_server.services.errors import AlreadyExists
 from support.pages import Browserless, open_pages
 from support.redis import FakeRedis
 from werkzeug.test import TestResponse
@@ -67,9 +69,6 @@ class Markup(HTMLParser):
 def visitor(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Browserless]:
     with open_pages(FakeRedis(), Path(tmp_path_factory.mktemp("data"))) as visitor:
         visitor.app.config["PROPAGATE_EXCEPTIONS"] = False
-        services, boss = visitor.services, visitor.bootstrap
-        for service in ("checkout", "payments"):
-            services.catalog.create_service(boss, {"key": service})
         yield visitor.sign_in("bootstrap")
 
 
@@ -115,8 +114,15 @@ def faults(path: str, answer: TestResponse) -> list[Any]:
 
 
 def there(visitor: Browserless) -> None:
-    """The flag that the forms are about, whatever they have done to it."""
-    boss = visitor.bootstrap
+    """What the forms are about, whatever they have done to it."""
+    boss, catalog = visitor.bootstrap, visitor.services.catalog
+    for create, key in (
+        (catalog.create_service, "checkout"),
+        (catalog.create_service, "payments"),
+        (catalog.create_environment, "staging"),
+    ):
+        with suppress(AlreadyExists):
+            create(boss, {"key": key})
     rule = {"when": {"any": []}, "serve": {"variant": "on"}}
     flag = {"type": "boolean", "environments": {"production": {"on": True, "rules": [rule]}}}
     visitor.services.flags.replace(boss, "checkout", "new-cart", flag)
