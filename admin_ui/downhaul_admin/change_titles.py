@@ -13,6 +13,8 @@ VERBS = {
     "key.rotate": "Rotated",
     "key.revoke": "Revoked",
     "person.login": "Logged in:",
+    "flag.snooze": "Left alone as stale:",
+    "flag.wake": "Not left alone any more:",
 }
 VERB_OF_PART = {
     "create": "Created",
@@ -28,6 +30,7 @@ VERB_OF_PART = {
     "apply": "Applied",
     "refused": "Was refused:",
 }
+KINDS = {"link": "kill link", "hook": "webhook", "review": "the review of", "snooze": ""}
 MOST_NAMED = 3
 
 
@@ -47,7 +50,8 @@ def title(entry: Mapping[str, Any]) -> str:
 def _name(document: Mapping[str, Any]) -> str:
     if document["kind"] == "flag":
         return f"{document['service']}/{document['key']}"
-    return f"{document['kind']} {document['key']}"
+    kind = KINDS.get(document["kind"], document["kind"])
+    return f"{kind} {document.get('name') or document['key']}".strip()
 
 
 def _environment(documents: list[Mapping[str, Any]]) -> str | None:

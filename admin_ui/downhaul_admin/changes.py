@@ -12,7 +12,7 @@ from urllib.parse import urlencode
 
 from downhaul_server.services.actors import ALL, Action, Actor
 from downhaul_server.services.container import Services
-from downhaul_server.services.errors import Invalid
+from downhaul_server.services.errors import Invalid, Unavailable
 from downhaul_server.services.pages import Page
 from downhaul_server.settings import Settings
 from flask import Blueprint, Response, request
@@ -89,6 +89,14 @@ def add(pages: Blueprint, services: Services, settings: Settings) -> None:
         )
 
 
+def latest(services: Services, actor: Actor, limit: int, **wanted: str) -> list[dict[str, Any]] | None:
+    """The last ones, for pages that show other things too; None while Redis cannot be asked."""
+    try:
+        return list(services.history.log(actor, limit=limit, **wanted).items)  # type: ignore[arg-type]
+    except Unavailable:
+        return None
+
+
 def _filters(given: Mapping[str, str]) -> dict[str, Any]:
     """As the log takes them. Raises Invalid."""
     return {name: given[name] or None for name in FILTERS} | _days(given)
@@ -121,7 +129,7 @@ def _export(given: Mapping[str, str]) -> str:
 def _document(each: Mapping[str, Any], words: Mapping[tuple[str, str | None, str], Sequence[str]]) -> dict[str, Any]:
     flag = each["kind"] == "flag"
     return {
-        "name": f"{each['service']}/{each['key']}" if flag else f"{each['kind']} {each['key']}",
+        "name": f"{each['service']}/{each['key']}" if flag else f"{each['kind']} {each.get('name') or each['key']}",
         "path": _path(each),
         "sentences": words.get((each["kind"], each["service"], each["key"]), ()),
         "changes": [line(change) for change in each["changes"]],

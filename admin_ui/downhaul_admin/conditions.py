@@ -7,31 +7,50 @@ line) or `segment`. Its fields are `when.kind`, `when.0.attribute`, `when.1.0.op
 from __future__ import annotations
 
 import json
+from collections import defaultdict
 from collections.abc import Mapping
 from typing import Any
 
 from downhaul.engine.operators import OPERATORS, WITHOUT_VALUES
 from downhaul_server.services.errors import Invalid, ServiceError
 
+from downhaul_admin import forms
 from downhaul_admin.signin import sentence
 
 ROOT = "when"
-MOST = 500
+MOST_FIELDS = 4_000
+MOST_LEVELS = 30
+LONGEST_NUMBER = 6
+"""Digits of a place's number, and a bit more than anybody needs of the others."""
 GROUPS = ("all", "any")
 OPERATORS_IN_WORDS = {
     "in": "is one of",
     "contains": "contains",
     "starts_with": "starts with",
     "ends_with": "ends with",
+    "matches": "matches the pattern",
+    "gt": "is more than",
+    "gte": "is at least",
+    "lt": "is less than",
+    "lte": "is at most",
+    "between": "is between",
+    "semver_eq": "is version",
+    "semver_gt": "is newer than version",
+    "semver_gte": "is version … or newer",
+    "semver_lt": "is older than version",
+    "semver_lte": "is version … or older",
+    "before": "is before the time",
+    "after": "is after the time",
+    "cidr": "is in the network",
+    "exists": "is known",
 }
-"""Others read well as they are, without the low lines."""
 
 Node = dict[str, Any]
 
 
 def operators() -> list[tuple[str, str]]:
     """Name and words of each."""
-    return [(name, OPERATORS_IN_WORDS.get(name, name.replace("_", " "))) for name in OPERATORS]
+    return [(name, OPERATORS_IN_WORDS[name]) for name in OPERATORS]
 
 
 def clause() -> Node:
@@ -93,36 +112,39 @@ def _typed(value: Any) -> str:
 def _meant(line: str) -> Any:
     text = line.strip()
     try:
-        return json.loads(text)
+        return forms.json_of(text)
     except ValueError:
         return text
 
 
 def from_fields(fields: Mapping[str, str]) -> Node:
     """The tree that was sent."""
-    return _read(dict(list(fields.items())[: MOST * 8]), ROOT)
+    some = dict(list(fields.items())[:MOST_FIELDS])
+    return _read(some, _below(some), ROOT, 0)
 
 
-def _read(fields: Mapping[str, str], place: str) -> Node:
+def _below(fields: Mapping[str, str]) -> Mapping[str, list[str]]:
+    """The places right below each place, in order."""
+    numbers: defaultdict[str, set[int]] = defaultdict(set)
+    for name in fields:
+        parts = name.split(".", MOST_LEVELS + 1)
+        for at, part in enumerate(parts):
+            if not (part.isascii() and part.isdecimal() and len(part) < LONGEST_NUMBER):
+                continue
+            numbers[".".join(parts[:at])].add(int(part))
+    return {place: [f"{place}.{number}" for number in sorted(inner)] for place, inner in numbers.items()}
+
+
+def _read(fields: Mapping[str, str], below: Mapping[str, list[str]], place: str, level: int) -> Node:
     kind = fields.get(f"{place}.kind", "all" if place == ROOT else "clause")
     denied = bool(fields.get(f"{place}.not"))
-    if kind in GROUPS:
-        return {"kind": kind, "not": denied, "items": [_read(fields, inner) for inner in _inner(fields, place)]}
+    if kind in GROUPS and level < MOST_LEVELS:  # what is deeper becomes a clause of nothing, which is refused
+        items = [_read(fields, below, inner, level + 1) for inner in below.get(place, ())]
+        return {"kind": kind, "not": denied, "items": items}
     if kind == "segment":
         return {"kind": kind, "not": denied, "segment": fields.get(f"{place}.segment", "").strip()}
     given = {name: fields.get(f"{place}.{name}", "") for name in ("attribute", "op", "values")}
     return {"kind": "clause", "not": denied, **given, "attribute": given["attribute"].strip()}
-
-
-def _inner(fields: Mapping[str, str], place: str) -> list[str]:
-    """The places right below, in order."""
-    start = f"{place}."
-    numbers = {
-        int(name[len(start) :].partition(".")[0])
-        for name in fields
-        if name.startswith(start) and name[len(start) :].partition(".")[0].isdecimal()
-    }
-    return [f"{place}.{number}" for number in sorted(numbers)]
 
 
 def edited(node: Node, deed: str) -> Node:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from downhaul_server.services.errors import (
     AlreadyExists,
     Forbidden,
@@ -17,9 +19,10 @@ from downhaul_server.services.errors import (
     Unavailable,
     VersionMismatch,
 )
-from flask import Blueprint, Response, request
+from flask import Blueprint, Flask, Response, request
+from werkzeug.exceptions import HTTPException
 
-from downhaul_admin import gate
+from downhaul_admin import gate, headers
 from downhaul_admin.pages import page
 from downhaul_admin.signin import form, sentence
 
@@ -37,6 +40,38 @@ SAID: dict[type[ServiceError], tuple[int, str, str]] = {
     Unavailable: (503, "Not now", "What is on stays on and what is off stays off, meanwhile. Try again in a moment."),
 }
 OTHERWISE = (409, "That cannot be done", "Nothing was changed.")
+
+
+OF_FLASK: dict[int, tuple[str, str, str]] = {
+    404: ("Not there", "There is no page at this address.", "It may be mistyped, or from an older version."),
+    405: ("Not like that", "This address takes forms, and is no page.", "Go back, and use the button there."),
+    413: ("Too much", "What was sent is larger than this server takes.", "Nothing was changed. Send less of it."),
+}
+FOR_PROGRAMS = ("/api/", "/sdk/", "/ofrep/", "/k/")
+
+Answer = Callable[[HTTPException], Response]
+
+
+def for_people(app: Flask, otherwise: Answer) -> None:
+    """Pages for what Flask itself refuses, to browsers; programs get what `otherwise` says."""
+
+    def said(error: HTTPException) -> Response:
+        accepted = {kind for kind, _ in request.accept_mimetypes}
+        if "text/html" not in accepted or request.path.startswith(FOR_PROGRAMS):
+            return otherwise(error)
+        try:
+            actor = gate.current()
+        except Unavailable:
+            return otherwise(error)
+        if actor is None:
+            return headers.dress(gate.to_sign_in())
+        status = error.code or 404
+        title, detail, hint = OF_FLASK[status]
+        data = {"title": title, "detail": detail, "hint": hint, "retry": False}
+        return headers.dress(page("downhaul_admin/error.html", actor, status=status, live=False, **data))
+
+    for status in OF_FLASK:
+        app.register_error_handler(status, said)
 
 
 def add(pages: Blueprint) -> None:

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from types import MappingProxyType
 from typing import Any
 
 from downhaul_server.services.actors import Action, Actor, authorize
 from downhaul_server.services.container import Services
 from downhaul_server.services.documents import copied
-from downhaul_server.services.errors import ApprovalRequired, Invalid, OperationConflict, ServiceError, VersionMismatch
+from downhaul_server.services.errors import ApprovalRequired, Invalid, ServiceError, VersionMismatch
 from downhaul_server.services.metadata import PURPOSES
 from downhaul_server.settings import Settings
 from flask import Blueprint, Response, request
@@ -19,21 +20,33 @@ from downhaul_admin.killpages import FLAG, environment, path
 from downhaul_admin.pages import page, see_other
 from downhaul_admin.signin import sentence
 
-LONGEST_JSON = 1_000_000
 NEW_RULE = {"when": {"all": [{"attribute": "user", "op": "in", "values": []}]}}
 
+BECAUSE = MappingProxyType(
+    {
+        "STATIC": "which everyone gets",
+        "DEFAULT": "because no rule matches",
+        "SPLIT": "by their place in the split",
+        "TARGETING_MATCH": "because a rule matches",
+        "DISABLED": "because it is off",
+        "KILLED": "because it is killed",
+        "PREREQUISITE_FAILED": "because a flag that it needs is not as it has to be",
+        "ERROR": "because it could not be decided",
+    }
+)
+"""OpenFeature's reasons, in words."""
 Change = dict[str, Any]
 
 
 def add(pages: Blueprint, services: Services, settings: Settings) -> None:
-    """`/services/<service>/flags/new`, the page of a flag, of a rule, and their forms."""
+    """`/services/<service>/new-flag`, the page of a flag, of a rule, and their forms."""
 
-    @pages.get("/services/<service>/flags/new")
+    @pages.get("/services/<service>/new-flag")
     @gate.person
     def new_flag(actor: Actor, service: str) -> Response:
         return _new(services, actor, service)
 
-    @pages.post("/services/<service>/flags/new")
+    @pages.post("/services/<service>/new-flag")
     @gate.person
     def create_flag(actor: Actor, service: str) -> Response:
         return _create(services, actor, service)
@@ -41,6 +54,17 @@ def add(pages: Blueprint, services: Services, settings: Settings) -> None:
     @pages.get(FLAG)
     @gate.person
     def flag_page(actor: Actor, service: str, flag: str) -> Response:
+        return _page(services, actor, service, flag)
+
+    @pages.get(f"{FLAG}/explain")
+    @gate.person
+    def nothing_to_explain(actor: Actor, service: str, flag: str) -> Response:
+        return see_other(path(service, flag))
+
+    # Sent as a form, because attributes of somebody are no business of whoever reads addresses.
+    @pages.post(f"{FLAG}/explain")
+    @gate.person
+    def explain(actor: Actor, service: str, flag: str) -> Response:
         return _page(services, actor, service, flag)
 
     @pages.post(f"{FLAG}/state")
@@ -94,12 +118,16 @@ def add(pages: Blueprint, services: Services, settings: Settings) -> None:
     @gate.person
     def delete_flag(actor: Actor, service: str, flag: str) -> Response:
         reason, operation = forms.text("reason"), forms.operation()
+
+        def refused(error: ServiceError) -> Response:
+            return _page(services, actor, service, flag, error=error, where="delete")
+
         try:
             services.flags.delete(actor, service, flag, if_match=forms.version(), reason=reason, operation=operation)
         except ApprovalRequired:
-            return _ask(services, actor, service, flag, None, {"delete": True}, reason, "delete")
+            return _ask(services, actor, service, flag, None, {"delete": True}, refused)
         except ServiceError as error:
-            return _page(services, actor, service, flag, error=error, where="delete")
+            return refused(error)
         return see_other(f"/services/{service}", note=f"{flag} is gone. The log keeps what it was.")
 
 
@@ -113,13 +141,14 @@ def _page(
     document = found["flag"]
     if where == "otherwise":
         found["serve"] = serving.sent(request.form, list(document["variants"]))
+        found["shares"] = serving.shares(found["serve"], found["colours"])
     return page(
         "downhaul_admin/flag/flag.html",
         actor,
         status=forms.status_of(error),
         **found,
         **_tester(services, actor, service, flag, place),
-        evaluations=flagview.evaluations(services, actor, service, flag, place),
+        evaluations=flagview.evaluations(services, actor, document, place, request.args.get("over", "")),
         history=flagview.history(services, actor, service, flag),
         json=request.form.get("json") if where == "json" else flagview.as_json(document),
         theirs=flagview.as_json(document) if isinstance(error, VersionMismatch) and where == "json" else None,
@@ -144,7 +173,9 @@ def _typed(document: Change, where: str) -> dict[str, Any]:
     if where == "variants":
         names, values = request.form.getlist("name"), request.form.getlist("value")
         there["variants"] = [(name, value) for name, value in zip(names, values, strict=False) if name or value]
-    return there | ({name: request.form[name] for name in there if name in request.form} if where else {})
+    if where not in ("facts", "variants"):
+        return there
+    return there | {name: request.form[name] for name in there.keys() - {"variants"} if name in request.form}
 
 
 def _faults(error: ServiceError | None) -> dict[str, str]:
@@ -158,22 +189,25 @@ def _faults(error: ServiceError | None) -> dict[str, str]:
 
 
 def _tester(services: Services, actor: Actor, service: str, flag: str, place: str) -> dict[str, Any]:
-    text = request.args.get("context")
+    text = request.values.get("context")
     if text is None:
         return {"context": "user=ada", "explained": None, "context_error": None}
     try:
-        context = flagview.tried(text[:LONGEST_JSON])
+        context = flagview.tried(text)
     except ValueError as error:
         return {"context": text, "explained": None, "context_error": sentence(str(error))}
     explained = services.evaluate.explain(actor, service, flag, environment=place, context=context)
-    return {"context": text, "explained": explained, "context_error": None}
+    return {"context": text, "explained": explained, "context_error": None, "because": BECAUSE}
+
+
+def _of_the_rollout() -> bool:
+    return request.form.get("do") not in ("on", "off")
 
 
 def _state_change(document: Change) -> Change:
     """Of the form of one environment."""
-    deed = request.form.get("do")
-    if deed in ("on", "off"):
-        return {"on": deed == "on"}
+    if not _of_the_rollout():
+        return {"on": request.form["do"] == "on"}
     return {"otherwise": serving.to_serve(serving.sent(request.form, list(document["variants"])))}
 
 
@@ -196,9 +230,12 @@ def _moved(state: Change, verb: str, number: int) -> Change:
 
 def _copy(services: Services, actor: Actor, service: str, flag: str, number: int, target: str) -> Response:
     """A rule to the end of another environment's."""
+    place = environment(actor)
+    authorize(actor, Action.READ, service, place)
     authorize(actor, Action.EDIT, service, target)
+    services.catalog.get_environment(actor, place)
     document = services.flags.get(actor, service, flag)
-    rules = document["environments"][environment(actor)]["rules"]
+    rules = document["environments"][place]["rules"]
     if not 0 < number <= len(rules) or target not in document["environments"]:
         error = Invalid.at(message="choose a rule, and an environment to copy it to")
         return _page(services, actor, service, flag, error=error, where="rules")
@@ -211,7 +248,7 @@ def _save_state(
 ) -> Response:
     place = environment(actor)
     authorize(actor, Action.EDIT, service, place)
-    where = "rules" if request.path.endswith("/rules") else "otherwise"
+    where = "rules" if request.path.endswith("/rules") else "otherwise" if _of_the_rollout() else "switch"
     document = services.flags.get(actor, service, flag)
     services.catalog.get_environment(actor, place)
     try:
@@ -228,14 +265,18 @@ def _write_state(
     services: Services, actor: Actor, service: str, flag: str, place: str, changes: Change, where: str
 ) -> Response:
     reason, operation = forms.text("reason"), forms.operation()
+
+    def refused(error: ServiceError) -> Response:
+        return _page(services, actor, service, flag, error=error, where=where)
+
     try:
         services.flags.set_state(
             actor, service, flag, place, changes, if_match=forms.version(), reason=reason, operation=operation
         )
     except ApprovalRequired:
-        return _ask(services, actor, service, flag, place, {"state": changes}, reason, where)
+        return _ask(services, actor, service, flag, place, {"state": changes}, refused)
     except ServiceError as error:
-        return _page(services, actor, service, flag, error=error, where=where)
+        return refused(error)
     return see_other(f"{path(service, flag)}?environment={place}", note=f"Saved in {place}.")
 
 
@@ -251,14 +292,18 @@ def _save(
     """The definition, or all of it."""
     authorize(actor, Action.EDIT, service)
     reason, operation = forms.text("reason"), forms.operation()
+
+    def refused(error: ServiceError) -> Response:
+        return _page(services, actor, service, flag, error=error, where=where)
+
     try:
         change = made(services.flags.get(actor, service, flag))
         write = services.flags.patch if verb == "patch" else services.flags.replace
         write(actor, service, flag, change, if_match=forms.version(), reason=reason, operation=operation)
     except ApprovalRequired:
-        return _ask(services, actor, service, flag, None, {verb: change}, reason, where)
+        return _ask(services, actor, service, flag, None, {verb: change}, refused)
     except ServiceError as error:
-        return _page(services, actor, service, flag, error=error, where=where)
+        return refused(error)
     return see_other(f"{path(service, flag)}?environment={environment(actor)}", note="Saved.")
 
 
@@ -269,15 +314,15 @@ def _ask(
     flag: str,
     place: str | None,
     change: Change,
-    reason: str | None,
-    where: str,
+    refused: Callable[[ServiceError], Response],
 ) -> Response:
-    """Where others have to approve it, they are asked."""
-    wanted = {"service": service, "flag": flag, "change": change, "reason": reason}
+    """Where others have to approve it, they are asked; `refused` shows the form again, as it was typed."""
+    wanted = {"service": service, "flag": flag, "change": change, "reason": forms.text("reason")}
+    operation = forms.operation_of_review()
     try:
-        review = services.reviews.open(actor, wanted | ({"environment": place} if place else {}))
+        review = services.reviews.open(actor, wanted | ({"environment": place} if place else {}), operation=operation)
     except ServiceError as error:
-        return _page(services, actor, service, flag, error=error, where=where)
+        return refused(error)
     return see_other(f"/reviews/{review['id']}", note="Asked for approval. Nothing has changed yet.")
 
 
@@ -306,7 +351,7 @@ def _variants(document: Change) -> Change:
 
 def _value(kind: str, name: str, text: str) -> Any:
     try:
-        return json.loads(text)
+        return forms.json_of(text)
     except ValueError:
         if kind == "string":
             return text
@@ -324,9 +369,9 @@ def _need(line: str) -> Change:
 def _json(name: str) -> Change:
     """Raises Invalid."""
     try:
-        found = json.loads(request.form.get(name, "")[:LONGEST_JSON])
+        found = forms.json_of(request.form.get(name, ""))
     except ValueError as error:
-        raise Invalid.at(name, message=f"this is no JSON: {error}") from None
+        raise Invalid.at(name, message=str(error)) from None
     if not isinstance(found, dict):
         raise Invalid.at(name, message="expected an object")
     return found
@@ -347,11 +392,11 @@ def _rule(
     found = flagview.about(services, actor, service, flag, place)
     document, rules = found["flag"], found["state"]["rules"]
     new = number == "new"
-    if not new and not (number.isdecimal() and 0 < int(number) <= len(rules)):
+    if not sent and not new and not (number.isdecimal() and 0 < int(number) <= len(rules)):
         error = Invalid.at(message=f"there is no rule {number}")
         return _page(services, actor, service, flag, error=error, where="rules")
     variants = list(document["variants"])
-    rule = NEW_RULE | {"serve": {"variant": variants[0]}} if new else rules[int(number) - 1]
+    rule = NEW_RULE | {"serve": {"variant": variants[0]}} if new or sent else rules[int(number) - 1]
     typed = serving.sent(request.form, variants) if sent else serving.to_fields(rule["serve"], variants)
     tree = conditions.sent(request.form) if sent else conditions.to_form(rule["when"])
     return page(
@@ -359,7 +404,7 @@ def _rule(
         actor,
         status=forms.status_of(error),
         live=False,
-        **found | {"serve": typed, "shares": serving.shares(typed)},
+        **found | {"serve": typed, "shares": serving.shares(typed, found["colours"])},
         number=number,
         name=request.form.get("name", "") if sent else rule.get("name") or "",
         tree=tree,
@@ -368,9 +413,19 @@ def _rule(
         faults=conditions.faults(error),
         errors=forms.errors(error),
         theirs=isinstance(error, VersionMismatch),
+        at=_at(number, rules) if isinstance(error, VersionMismatch) or "at" in request.form else None,
         reason=request.form.get("reason", ""),
         operation=forms.operation(),
     )
+
+
+def _at(number: str, rules: Any) -> str:
+    """Which rule the one that was typed may stand for, after somebody else has changed them: a number, or `new`."""
+    if "at" in request.form:
+        return request.form["at"]
+    name = request.form.get("name", "").strip()
+    same = [place for place, rule in enumerate(rules, 1) if name and rule.get("name") == name]
+    return str(same[0]) if len(same) == 1 and number != "new" else "new"
 
 
 def _save_rule(services: Services, actor: Actor, service: str, flag: str, number: str) -> Response:
@@ -381,6 +436,10 @@ def _save_rule(services: Services, actor: Actor, service: str, flag: str, number
     if request.form.get("do", "save") != "save":
         return _rule(services, actor, service, flag, number, sent=True)
     rules = copied(document["environments"][place]["rules"])
+
+    def refused(error: ServiceError) -> Response:
+        return _rule(services, actor, service, flag, number, error=error, sent=True)
+
     try:
         if (expected := forms.version()) is not None and expected != document["version"]:
             raise VersionMismatch(expected, document["version"])
@@ -389,19 +448,20 @@ def _save_rule(services: Services, actor: Actor, service: str, flag: str, number
             "when": conditions.to_condition(conditions.from_fields(request.form)),
             "serve": serving.to_serve(serving.sent(request.form, list(document["variants"]))),
         }
-        if number == "new":
+        at = request.form.get("at", number)
+        if at == "new":
             rules.append(made)
-        elif number.isdecimal() and 0 < int(number) <= len(rules):
-            rules[int(number) - 1] |= made
+        elif at.isdecimal() and 0 < int(at) <= len(rules):
+            rules[int(at) - 1] |= made
         else:
-            raise Invalid.at(message=f"there is no rule {number} any more")
+            raise Invalid.at(message=f"there is no rule {at} any more")
         services.flags.set_state(
             actor, service, flag, place, {"rules": rules}, if_match=expected, reason=reason, operation=operation
         )
     except ApprovalRequired:
-        return _ask(services, actor, service, flag, place, {"state": {"rules": rules}}, reason, "rules")
-    except (Invalid, VersionMismatch, OperationConflict) as error:
-        return _rule(services, actor, service, flag, number, error=error, sent=True)
+        return _ask(services, actor, service, flag, place, {"state": {"rules": rules}}, refused)
+    except ServiceError as error:
+        return refused(error)
     return see_other(f"{path(service, flag)}?environment={place}", note=f"The rule is saved in {place}.")
 
 
@@ -416,7 +476,9 @@ def _new(services: Services, actor: Actor, service: str, error: ServiceError | N
         service=service,
         purposes=PURPOSES,
         errors=_faults(error) if isinstance(error, Invalid) else forms.errors(error),
-        typed=forms.typed("key", "type", "description", "owner", "purpose", "tags", "variants", "off_variant", "reason")
+        typed=forms.typed(
+            "key", "type", "description", "owner", "purpose", "tags", "expires", "variants", "off_variant", "reason"
+        )
         | ({} if request.method == "POST" else {"type": "boolean", "purpose": "release"}),
         operation=forms.operation(),
     )

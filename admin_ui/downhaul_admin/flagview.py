@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
+from datetime import UTC, datetime
 from typing import Any
 
 from downhaul_server.services.actors import Actor
@@ -12,13 +13,20 @@ from downhaul_server.services.errors import Unavailable
 from downhaul_server.services.overview import FleetCounts, word_of
 from downhaul_server.services.words import serve_words, state_sentence
 
-from downhaul_admin import serving
+from downhaul_admin import changes as timeline
+from downhaul_admin import forms, serving
 
 NOBODY = FleetCounts()
 READ_ONLY = ("version", "created_at", "updated_at", "service", "key", "salt")
 LAST_CHANGES = 15
-HOURS = 24
+SPANS = {
+    "day": (24, "the last day", "hour"),
+    "week": (7 * 24, "the last week", "hour"),
+    "month": (30 * 24, "the last 30 days", "day"),
+}
+"""Hours, words, and what a bar of the picture stands for."""
 BAR = 100
+OTHER_COLOUR = "other"
 
 
 def about(services: Services, actor: Actor, service: str, flag: str, place: str) -> dict[str, Any]:
@@ -30,6 +38,8 @@ def about(services: Services, actor: Actor, service: str, flag: str, place: str)
     fleets = {name: services.overview.fleets(actor, name).get(service, NOBODY) for name in document["environments"]}
     places = sorted(document["environments"], key=lambda name: (name != place, name))
     typed = serving.to_fields(state["otherwise"], list(document["variants"]))
+    colours = serving.colours(list(document["variants"]), document["off_variant"])
+    guarded = {item["key"] for item in services.catalog.list_environments(actor, limit=500).items if item["protected"]}
     return {
         "flag": document,
         "place": place,
@@ -39,10 +49,13 @@ def about(services: Services, actor: Actor, service: str, flag: str, place: str)
         "approvals": protection["approvals"] if protection["protected"] else 0,
         "states": [_state(document, name, names, fleets[name]) for name in places],
         "now": state_sentence(document, state, names),
-        "rules": [_rule(document, rule, names) for rule in state["rules"]],
+        "rules": [_rule(document, rule, names, colours) for rule in state["rules"]],
         "otherwise": serve_words(document, state["otherwise"]),
         "serve": typed,
-        "shares": serving.shares(typed),
+        "shares": serving.shares(typed, colours),
+        "now_shares": serving.shares(typed, colours),
+        "colours": colours,
+        "guarded": guarded,
         "others": [name for name in places if name != place],
         "segments": names,
     }
@@ -70,36 +83,69 @@ def history(services: Services, actor: Actor, service: str, flag: str) -> list[d
     except Unavailable:
         return None
     return [
-        entry | {"documents": [{"kind": "flag", "service": service, "key": flag, "changes": entry["changes"]}]}
+        entry
+        | {"documents": [{"kind": "flag", "service": service, "key": flag, "changes": entry["changes"]}]}
+        | {"lines": [timeline.line(change) for change in entry["changes"]]}
         for entry in found.items
     ]
 
 
-def evaluations(services: Services, actor: Actor, service: str, flag: str, place: str) -> dict[str, Any] | None:
-    """The last day by the hour: bars of a picture, and totals; None while Redis cannot be asked."""
+def evaluations(
+    services: Services, actor: Actor, document: Mapping[str, Any], place: str, over: str
+) -> dict[str, Any] | None:
+    """A day or a week by the hour, or a month by the day: bars of a picture, and totals; None while Redis is away."""
+    over = over if over in SPANS else next(iter(SPANS))
+    hours, words, step = SPANS[over]
     try:
-        hours = services.evaluations.of(actor, service, flag, environment=place, hours=HOURS)
+        periods = services.evaluations.of(actor, document["service"], document["key"], environment=place, hours=hours)
     except Unavailable:
         return None
-    most = max((sum(hour["counts"].values()) for hour in hours), default=0)
-    variants = list(dict.fromkeys(name for hour in hours for name in hour["counts"]))
-    bars = []
-    for number, hour in enumerate(hours):
-        top = BAR
-        for index, variant in enumerate(variants):
-            size = hour["counts"].get(variant, 0) * BAR / most if most else 0
+    counted = {name for period in periods for name in period["counts"]}
+    names = [*document["variants"], *sorted(counted - {*document["variants"]})]
+    variants = [name for name in names if name in counted]
+    colours = serving.colours(list(document["variants"]), document["off_variant"])
+    totals = {name: sum(period["counts"].get(name, 0) for period in periods) for name in variants}
+    most = max((sum(period["counts"].values()) for period in periods), default=0)
+    return {
+        "bars": list(_bars(periods, variants, colours, most)),
+        "periods": periods,
+        "variants": variants,
+        "colours": {name: colours.get(name, OTHER_COLOUR) for name in variants},
+        "totals": totals,
+        "total": sum(totals.values()),
+        "most": most,
+        "over": over,
+        "words": words,
+        "step": step,
+        "spans": [(name, says.removeprefix("the last ").capitalize()) for name, (_, says, _) in SPANS.items()],
+        "marks": [_mark(periods[at]["at"], step) for at in (0, len(periods) // 2)],
+    }
+
+
+def _bars(
+    periods: Sequence[Mapping[str, Any]], variants: Sequence[str], colours: Mapping[str, str], most: int
+) -> Iterator[dict[str, Any]]:
+    """One upon the other, from the top of a picture that is BAR high and as wide as there are periods."""
+    for number, period in enumerate(periods):
+        top = float(BAR)
+        for variant in variants:
+            size = period["counts"].get(variant, 0) * BAR / most if most else 0
             top -= size
             if size:
-                bars.append({"x": number, "y": round(top, 2), "height": round(size, 2), "index": index})
-    totals = {name: sum(hour["counts"].get(name, 0) for hour in hours) for name in variants}
-    return {"bars": bars, "hours": hours, "variants": variants, "totals": totals, "total": sum(totals.values())}
+                shown = {"x": number, "y": round(top, 2), "height": round(size, 2)}
+                yield shown | {"colour": colours.get(variant, OTHER_COLOUR)}
+
+
+def _mark(at: str, step: str) -> str:
+    """What stands below the picture."""
+    return datetime.fromisoformat(at).astimezone(UTC).strftime("%-d %b" if step == "day" else "%-d %b, %H:%M")
 
 
 def tried(text: str) -> dict[str, Any]:
     """The context that was typed: JSON, or `name=value` lines. Raises ValueError."""
     stripped = text.strip()
     if stripped.startswith("{"):
-        found = json.loads(stripped)
+        found = forms.json_of(stripped)
         if isinstance(found, dict):
             return found
     context = {}
@@ -115,7 +161,7 @@ def tried(text: str) -> dict[str, Any]:
 
 def _value(text: str) -> Any:
     try:
-        return json.loads(text)
+        return forms.json_of(text)
     except ValueError:
         return text
 
@@ -132,10 +178,12 @@ def _state(document: Mapping[str, Any], place: str, names: Mapping[str, str], fl
     }
 
 
-def _rule(document: Mapping[str, Any], rule: Mapping[str, Any], names: Mapping[str, str]) -> dict[str, Any]:
+def _rule(
+    document: Mapping[str, Any], rule: Mapping[str, Any], names: Mapping[str, str], colours: Mapping[str, str]
+) -> dict[str, Any]:
     return {
         "name": rule.get("name") or "",
         "enabled": rule.get("enabled", True),
         "words": serve_words(document, rule["serve"], rule["when"], names),
-        "shares": serving.shares(serving.to_fields(rule["serve"], list(document["variants"]))),
+        "shares": serving.shares(serving.to_fields(rule["serve"], list(document["variants"])), colours),
     }

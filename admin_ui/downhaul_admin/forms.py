@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import hashlib
 import re
 import secrets
 from collections.abc import Mapping
 from typing import Any
 
+from downhaul_server.services import strict_json
 from downhaul_server.services.errors import (
     AlreadyExists,
     ApprovalRequired,
@@ -45,6 +47,11 @@ def operation() -> str:
     return sent if re.fullmatch(r"[0-9a-f]{32}", sent) else new_operation()
 
 
+def operation_of_review() -> str:
+    """Of the review that is opened where the form's own operation has to be approved; sent again, the same."""
+    return hashlib.sha256(f"review {operation()}".encode()).hexdigest()[:32]
+
+
 def new_operation() -> str:
     """For a form that nobody has sent yet."""
     return secrets.token_hex(16)
@@ -64,6 +71,14 @@ def version() -> int | None:
     """Of the document that the form was made from."""
     sent = request.form.get("version", "")
     return int(sent) if re.fullmatch(r"[0-9]{1,18}", sent) else None
+
+
+def json_of(typed: str) -> Any:
+    """What was typed as JSON, held to what the API accepts. Raises ValueError with a sentence for people."""
+    try:
+        return strict_json.loads(typed.encode("utf-8", "replace"))
+    except strict_json.MalformedError as error:
+        raise ValueError(str(error).replace("the body", "this").replace("is not JSON", "is no JSON")) from None
 
 
 def errors(error: ServiceError | None) -> dict[str, str]:

@@ -29,11 +29,14 @@ ALWAYS = MappingProxyType(
 def secure(pages: Blueprint) -> None:
     """For every answer of the pages."""
 
-    @pages.after_request
-    def add(response: Response) -> Response:
-        response.headers.update(ALWAYS)
-        # A view that allows more has said so: static files may be kept.
-        response.headers.setdefault("Cache-Control", "no-store")
-        if browsers.is_secure(request.environ):
-            response.headers.setdefault("Strict-Transport-Security", browsers.STRICT_TRANSPORT_SECURITY)
-        return response
+    pages.after_request(dress)
+
+
+def dress(response: Response) -> Response:
+    """Put them on an answer."""
+    response.headers.update(ALWAYS)
+    # A view that allows more has said so: static files may be kept.
+    response.headers.setdefault("Cache-Control", "no-store")
+    if browsers.is_secure(request.environ):
+        response.headers.setdefault("Strict-Transport-Security", browsers.STRICT_TRANSPORT_SECURITY)
+    return response

@@ -14,6 +14,7 @@ from downhaul_server.settings import Settings
 from flask import Blueprint, Response, request
 
 from downhaul_admin import gate
+from downhaul_admin.changes import latest
 from downhaul_admin.flagview import segment_names
 from downhaul_admin.pages import environment_of, page
 
@@ -49,7 +50,7 @@ def add(pages: Blueprint, services: Services, settings: Settings) -> None:
             rows=[_shown(row, stale, names) for row in chosen[first : first + SHOWN]],
             more=more_of(first, len(chosen)),
             fleets=_fleets(services, actor, environment),
-            changes=services.history.log(actor, environment=environment, limit=LAST_CHANGES).items,
+            changes=latest(services, actor, LAST_CHANGES, environment=environment),
             url=request.host_url.rstrip("/"),
         )
 

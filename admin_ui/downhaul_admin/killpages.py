@@ -63,7 +63,7 @@ def add(pages: Blueprint, services: Services, settings: Settings) -> None:
                 raise Invalid.at("reason", message="say why: a restore needs a reason")
             done = services.kill.restore(actor, service, flag, environment=place, reason=reason, operation=operation)
         except ApprovalRequired:
-            return _ask(services, actor, service, flag, place, reason or "", operation)
+            return _ask(services, actor, service, flag, place, reason or "")
         except (Invalid, Unavailable, OperationConflict) as error:
             return _guarded(services, actor, service, flag, error=error)
         return see_other(f"{path(service, flag)}/restore/{done.revision}?environment={place}")
@@ -133,13 +133,11 @@ def _progress(services: Services, actor: Actor, service: str, flag: str, revisio
     return page("downhaul_admin/kill/progress.html", actor, **about, verb=verb, stands=stands, obeying=found)
 
 
-def _ask(
-    services: Services, actor: Actor, service: str, flag: str, place: str, reason: str, operation: str
-) -> Response:
+def _ask(services: Services, actor: Actor, service: str, flag: str, place: str, reason: str) -> Response:
     """Where others have to approve it, they are asked."""
     wanted = {"service": service, "flag": flag, "environment": place, "change": {"restore": True}, "reason": reason}
     try:
-        review = services.reviews.open(actor, wanted, operation=operation)
+        review = services.reviews.open(actor, wanted, operation=forms.operation_of_review())
     except (Invalid, Unavailable, OperationConflict) as error:
         return _guarded(services, actor, service, flag, error=error)
     note = f"Asked for approval. {flag} stays killed in {place} until somebody else has approved."

@@ -45,7 +45,7 @@ def add(pages: Blueprint, services: Services, settings: Settings) -> None:
         known = sorted((row.service, row.flag) for row in rows)
         answer = jsonify(
             flags=known,
-            services=sorted({service for service, _ in known}),
+            services=sorted(item["key"] for item in services.catalog.list_services(actor, limit=500).items),
             actions=[(text, path) for text, path, action in ACTIONS if actor.may(action)]
             + [(place.label, place.path) for place in PLACES if place.action is None or actor.may(place.action)],
         )

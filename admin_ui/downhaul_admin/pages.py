@@ -15,6 +15,7 @@ from downhaul_server import browsers
 from downhaul_server.services.actors import Action, Actor, home
 from downhaul_server.services.errors import Unavailable
 from flask import Blueprint, Response, current_app, make_response, redirect, render_template, request
+from werkzeug.exceptions import RequestEntityTooLarge
 
 from downhaul_admin import gate
 from downhaul_admin.change_titles import title
@@ -111,9 +112,17 @@ def places_of(actor: Actor) -> tuple[str, list[str]]:
     except Unavailable:
         items = []
     known = [item["key"] for item in items]
-    wanted = (request.values.get("environment"), request.cookies.get(ENVIRONMENT), default, *known)
+    wanted = (_sent_environment(), request.cookies.get(ENVIRONMENT), default, *known)
     chosen = next((name for name in wanted if name in known), default)
     return chosen, known or [chosen]
+
+
+def _sent_environment() -> str | None:
+    """That the request names. A form that is too large is refused by whoever has to read it."""
+    try:
+        return request.values.get("environment")
+    except RequestEntityTooLarge:
+        return request.args.get("environment")
 
 
 def install(pages: Blueprint) -> None:

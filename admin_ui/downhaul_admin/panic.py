@@ -252,5 +252,5 @@ def _tags(rows: list[Row]) -> list[str]:
 def _entry(services: Services, actor: Actor, revision: int) -> dict[str, Any] | None:
     try:
         return services.history.entry(actor, revision)
-    except NotFound:
+    except (NotFound, Unavailable):
         return None

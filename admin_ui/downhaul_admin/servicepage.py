@@ -12,6 +12,7 @@ from downhaul_server.settings import Settings
 from flask import Blueprint, Response, request
 
 from downhaul_admin import gate
+from downhaul_admin.changes import latest
 from downhaul_admin.home import SHOWN, more_of
 from downhaul_admin.pages import page, places_of
 
@@ -41,7 +42,7 @@ def add(pages: Blueprint, services: Services, settings: Settings) -> None:
             found=len(rows),
             more=more_of(first, len(rows)),
             fleets=[(name, services.overview.fleets(actor, name).get(service)) for name in seen],
-            changes=services.history.log(actor, service=service, limit=LAST_CHANGES).items,
+            changes=latest(services, actor, LAST_CHANGES, service=service),
         )
 
 

@@ -9,6 +9,7 @@ from typing import Any
 from downhaul_server.services.errors import Invalid
 
 WHOLE = 100_000
+COLOURS = 5
 
 
 def to_fields(serve: Mapping[str, Any], variants: Sequence[str]) -> dict[str, Any]:
@@ -42,19 +43,27 @@ def to_serve(typed: Mapping[str, Any]) -> dict[str, Any]:
     return {"split": [share for share in shares if share["weight"]], "by": typed["by"]}
 
 
-def shares(typed: Mapping[str, Any]) -> list[dict[str, Any]]:
-    """For the picture of it: `{variant, percent, start, index}`, those that get something."""
+def colours(variants: Sequence[str], off: str) -> dict[str, str]:
+    """The same everywhere on a page; the off variant is never taken for one that is on."""
+    others = [name for name in variants if name != off]
+    return {off: "off"} | {name: str(number % COLOURS) for number, name in enumerate(others)}
+
+
+def shares(typed: Mapping[str, Any], colours: Mapping[str, str]) -> list[dict[str, Any]]:
+    """For the picture of it: `{variant, percent, start, colour}`, those that get something."""
     if typed["kind"] != "split":
-        return [{"variant": typed["variant"], "percent": "100", "start": "0", "index": 0}]
+        name = typed["variant"]
+        return [{"variant": name, "percent": "100", "start": "0", "colour": colours.get(name, "off")}]
     found: list[dict[str, Any]] = []
     start = Decimal(0)
-    for index, (name, text) in enumerate(typed["weights"].items()):
+    for name, text in typed["weights"].items():
         try:
             size = min(max(Decimal(text), Decimal(0)), Decimal(100) - start)
         except InvalidOperation:
             continue
         if size:
-            found.append({"variant": name, "percent": f"{size.normalize():f}", "start": f"{start:f}", "index": index})
+            shown = {"variant": name, "percent": f"{size.normalize():f}", "start": f"{start:f}"}
+            found.append(shown | {"colour": colours.get(name, "off")})
             start += size
     return found
 
@@ -64,7 +73,7 @@ def _weight(variant: str, text: str) -> int:
         weight = Decimal(text.replace(",", ".")) * 1000
     except InvalidOperation:
         weight = Decimal("0.1")
-    if not 0 <= weight <= WHOLE or weight % 1:
+    if not weight.is_finite() or not 0 <= weight <= WHOLE or weight % 1:
         raise Invalid.at(
             "serve", message=f"the share of {variant} has to be from 0 to 100 %, with up to three decimals: {text!r}"
         )

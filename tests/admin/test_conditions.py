@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 from downhaul.engine import decode_condition
+from downhaul.engine.operators import OPERATORS
 from downhaul_admin import conditions, serving
 from downhaul_server.services.errors import Invalid
 from hypothesis import given
@@ -95,6 +96,13 @@ def test_a_fault_is_at_its_field(path: tuple[str | int, ...], field: str) -> Non
     assert conditions.place_of(path) == field
 
 
+def test_every_operator_is_offered_in_words() -> None:
+    offered = conditions.operators()
+    assert [name for name, _ in offered] == list(OPERATORS)
+    assert len({words for _, words in offered}) == len(offered)
+    assert not [words for _, words in offered if "_" in words]
+
+
 class TestServing:
     def test_there_and_back(self) -> None:
         serve = {"split": [{"variant": "on", "weight": 12_500}, {"variant": "off", "weight": 87_500}], "by": "tenant"}
@@ -108,4 +116,17 @@ class TestServing:
         typed = serving.sent({"serve.kind": "split", "serve.weight.on": on, "serve.weight.off": off}, ["on", "off"])
         with pytest.raises(Invalid, match=says):
             serving.to_serve(typed)
-        serving.shares(typed)  # and is drawn as far as it goes
+        serving.shares(typed, {"on": "0", "off": "off"})  # and is drawn as far as it goes
+
+    @pytest.mark.parametrize("text", ["NaN", "Infinity", "-Infinity", "1e400", "12.3456"])
+    def test_what_is_no_share_is_refused(self, text: str) -> None:
+        typed = serving.sent({"serve.kind": "split", "serve.weight.on": text, "serve.weight.off": "0"}, ["on", "off"])
+        with pytest.raises(Invalid, match="share of on"):
+            serving.to_serve(typed)
+        serving.shares(typed, {})
+
+    def test_the_off_variant_never_looks_like_one_that_is_on(self) -> None:
+        colours = serving.colours(["control", "a", "b"], "control")
+        assert colours == {"control": "off", "a": "0", "b": "1"}
+        (everyone,) = serving.shares({"kind": "variant", "variant": "control"}, colours)
+        assert everyone["colour"] == "off"

@@ -8,7 +8,9 @@ import re
 from typing import Any
 
 import pytest
+from downhaul_server.services.actors import SdkKey
 from support.pages import Browserless
+from support.waiting import wait_until
 from werkzeug.test import TestResponse
 
 FLAG = "/services/checkout/flags/new-cart"
@@ -84,6 +86,40 @@ class TestWhatItSays:
         )
         assert "user ada stands at" in words(shop.get(f"{FLAG}?environment=production&context=user%3Dada"))
 
+    def test_who_it_is_tried_for_is_in_no_address(self, shop: Browserless) -> None:
+        answer = shop.by("viewer").post(f"{FLAG}/explain", PLACE | {"context": "user=ada\nplan=pro"})
+        assert answer.status_code == 200
+        assert "Gets on" in words(answer)
+        assert "ada" in answer.text
+        assert shop.get(f"{FLAG}/explain").headers["Location"] == FLAG
+
+    def test_evaluations_over_time_in_the_colours_of_the_variants(self, shop: Browserless) -> None:
+        made = shop.services.keys.create(shop.bootstrap, {"kind": "sdk", "name": "x", "environment": "production"})
+        key = shop.services.authenticate(made["token"])
+        assert isinstance(key, SdkKey)
+        shop.services.evaluations.add(key, "checkout", {"new-cart": {"off": 4_321, "gone": 7}})
+        place = {"environment": "production"}
+        wait_until(
+            lambda: shop.services.evaluations.of(shop.bootstrap, "checkout", "new-cart", **place)[-1]["counts"],
+            "it is counted",
+        )
+        for over, says in (
+            ("", "the last day"),
+            ("week", "the last week"),
+            ("month", "the last 30 days"),
+            ("x", "day"),
+        ):
+            page = shop.get(f"{FLAG}?environment=production&over={over}")
+            assert says in words(page)
+            assert "4 321" in words(page)
+            assert 'class="share-off"' in page.text and 'class="share-other"' in page.text
+            assert 'class="share-0" x=' not in page.text.partition('class="hours"')[2].partition("</svg>")[0]
+
+    def test_history_has_the_differences(self, shop: Browserless) -> None:
+        shop.services.flags.patch(shop.bootstrap, "checkout", "new-cart", {"owner": "cart team"})
+        text = words(shop.get(f"{FLAG}?environment=production"))
+        assert "owner" in text and "cart team" in text
+
     def test_a_malformed_context_is_said_and_kept(self, shop: Browserless) -> None:
         text = shop.get(f"{FLAG}?context=nonsense").text
         assert "expected name=value" in text
@@ -91,7 +127,7 @@ class TestWhatItSays:
 
     def test_a_viewer_is_offered_nothing(self, shop: Browserless) -> None:
         text = shop.by("viewer").get(f"{FLAG}?environment=production").text
-        assert f'action="{FLAG}/' not in text
+        assert re.findall(f'action="{FLAG}/(\\w+)', text) == ["explain"]
         assert "/kill?" not in text
 
     def test_killed(self, shop: Browserless) -> None:
@@ -100,6 +136,7 @@ class TestWhatItSays:
         assert "killed: off for everyone" in text
         assert "smoke" in text
         assert "Restore in production" in text
+        assert "the rules below decide" not in text and "this counts again after a restore" in text
 
 
 FORMS = [
@@ -143,6 +180,15 @@ class TestState:
         assert answer.status_code == 422
         assert "33 % together" in answer.text
         assert 'value="33"' in answer.text
+
+    def test_a_switch_that_comes_too_late_leaves_the_rollout_alone(self, shop: Browserless) -> None:
+        answer = send(shop, "state", do="off", version="1")
+        assert answer.status_code == 409
+        assert "Somebody else has changed this" in answer.text
+        assert re.search(r"<details><summary[^>]*>[^<]*<svg.*?</svg>Change the rollout", answer.text)
+        assert (
+            "<option selected>off</option>" in answer.text.partition('id="serve-variant"')[2].partition("</select>")[0]
+        )
 
 
 class TestRules:
@@ -200,8 +246,51 @@ class TestRules:
         assert chosen
         assert send(shop, "rules/1", do="save", **rule_form(), version=chosen[1]).status_code == 303
 
+    def test_the_second_says_where_the_rule_belongs_now(self, shop: Browserless) -> None:
+        """The first one has removed the rule before it: its number is another one's now, or nobody's."""
+        version = flag(shop)["version"]
+        send(shop, "rules", do="remove:1")
+        late = send(shop, "rules/2", do="save", **rule_form(name="staff"), version=version)
+        assert late.status_code == 409
+        options = re.findall(r'<option value="(\w+)"( selected)?>', late.text.partition('id="at"')[2])
+        assert options[:2] == [("1", " selected"), ("new", "")]
+        assert send(shop, "rules/2", do="save", **rule_form(name="staff"), at="1").status_code == 303
+        assert [rule["name"] for rule in state(shop)["rules"]] == ["staff"]
+        assert send(shop, "rules/2", do="save", **rule_form(), at="new").status_code == 303
+        assert [rule["name"] for rule in state(shop)["rules"]] == ["staff", "beta"]
+        gone = send(shop, "rules/2", do="save", **rule_form(), at="7")
+        assert gone.status_code == 422 and 'value="beta"' in gone.text
+
+    def test_what_was_typed_is_kept_whatever_refuses_it(self, shop: Browserless) -> None:
+        shop.services.catalog.patch_environment(shop.bootstrap, "production", {"protected": True, "approvals": 1})
+        answer = send(shop, "rules/1", do="save", **rule_form())
+        assert answer.status_code == 422
+        assert "reason" in words(answer).lower()
+        assert 'value="beta"' in answer.text
+        assert (
+            send(shop, "rules/1", do="save", **rule_form(), reason="wanted").headers["Location"].startswith("/reviews/")
+        )
+
+    def test_a_form_that_is_sent_twice_asks_for_one_review(self, shop: Browserless) -> None:
+        shop.services.catalog.patch_environment(shop.bootstrap, "production", {"protected": True, "approvals": 1})
+        form = rule_form() | {"do": "save", "reason": "wanted", "operation": "0" * 32}
+        first, again = send(shop, "rules/1", **form), send(shop, "rules/1", **form)
+        assert first.headers["Location"] == again.headers["Location"]
+
+    def test_a_copy_to_where_a_reason_is_needed_asks_for_it_here(self, shop: Browserless) -> None:
+        shop.services.catalog.patch_environment(shop.bootstrap, "staging", {"protected": True})
+        assert "needed to copy to staging" in words(shop.get(f"{FLAG}?environment=production"))
+        refused = send(shop, "rules", do="copy:1:staging")
+        assert refused.status_code == 422 and 'id="rules-reason-error"' in refused.text
+        assert send(shop, "rules", do="copy:1:staging", reason="as in production").status_code == 303
+        assert state(shop, "staging")["rules"] == RULES[:1]
+
 
 class TestTheRest:
+    def test_a_flag_may_be_called_new(self, shop: Browserless) -> None:
+        shop.services.flags.create(shop.bootstrap, "checkout", {"key": "new", "type": "boolean"})
+        assert "In production it is off for everyone" in words(shop.get("/services/checkout/flags/new"))
+
     def test_facts(self, shop: Browserless) -> None:
         form = {
             "owner": "cart team",
@@ -261,8 +350,8 @@ class TestTheRest:
             "off_variant": "small",
             "purpose": "ops",
         }
-        assert shop.post("/services/checkout/flags/new", form).headers["Location"].endswith("/flags/size")
-        again = shop.post("/services/checkout/flags/new", form)
+        assert shop.post("/services/checkout/new-flag", form).headers["Location"].endswith("/flags/size")
+        again = shop.post("/services/checkout/new-flag", form)
         assert again.status_code == 409
         assert 'value="size"' in again.text
 

@@ -7,7 +7,14 @@ from pathlib import Path
 
 import pytest
 from support.pages import Browserless, open_pages
-from support.redis import FakeRedis
+from support.redis import FakeRedis, RealRedis
+
+FLAG = "/services/checkout/flags/new-cart"
+AWAY = (
+    *("/", "/services", "/services/checkout", FLAG, f"{FLAG}/kill", f"{FLAG}/restore", f"{FLAG}/rules/new", "/kill"),
+    *("/reviews", "/fleet", "/fleet?service=checkout", "/segments", "/segments/beta", "/environments", "/health"),
+    *("/account", "/ui/index.json"),
+)
 
 
 @pytest.fixture
@@ -61,9 +68,33 @@ def test_search_and_state_choose_flags(visitor: Browserless) -> None:
 def test_the_palette_knows_what_somebody_may_see_and_is_asked_for_once(visitor: Browserless) -> None:
     answer = visitor.sign_in("viewer", services=["checkout"]).get("/ui/index.json")
     assert answer.get_json()["flags"] == [["checkout", "new-checkout"]]
+    assert answer.get_json()["services"] == ["checkout"]
     assert "/people" not in answer.text
     again = visitor.get("/ui/index.json", if_none_match=answer.headers["ETag"])
     assert again.status_code == 304
+
+
+def test_the_palette_goes_to_a_service_without_flags(visitor: Browserless) -> None:
+    visitor.services.catalog.create_service(visitor.bootstrap, {"key": "quiet"})
+    assert "quiet" in visitor.sign_in("viewer").get("/ui/index.json").get_json()["services"]
+
+
+@pytest.mark.redis
+def test_whoever_looks_while_redis_is_away_sees_all_that_is_known(tmp_path: Path) -> None:
+    real = RealRedis(tmp_path / "redis").start()
+    try:
+        with open_pages(real, tmp_path / "data") as visitor:
+            boss = visitor.bootstrap
+            visitor.services.catalog.create_service(boss, {"key": "checkout"})
+            visitor.services.flags.create(boss, "checkout", {"key": "new-cart", "type": "boolean"})
+            visitor.services.segments.create(boss, {"key": "beta", "when": {"any": []}})
+            visitor.sign_in("editor").get("/")
+            real.kill()
+            for path in AWAY:
+                assert visitor.get(path).status_code == 200, path
+            assert "new-cart" in visitor.get("/").text and "Redis is away" in visitor.get("/").text
+    finally:
+        real.kill()
 
 
 def test_what_is_not_there_or_not_allowed_is_a_page_that_says_so(visitor: Browserless) -> None:
@@ -74,6 +105,19 @@ def test_what_is_not_there_or_not_allowed_is_a_page_that_says_so(visitor: Browse
     absent = visitor.by("admin", name="boss").get("/services/nope")
     assert absent.status_code == 404
     assert "There is no service nope." in absent.text
+
+
+def test_whoever_mistypes_an_address_gets_a_page_and_a_program_a_problem(visitor: Browserless) -> None:
+    browser = {"accept": "text/html,application/xhtml+xml,*/*;q=0.8"}
+    assert visitor.get("/kil", **browser).headers["Location"] == "/login?next=%2Fkil"
+    visitor.sign_in("viewer")
+    mistyped = visitor.get("/kil", **browser)
+    assert mistyped.status_code == 404 and "There is no page at this address" in mistyped.text
+    assert "default-src 'none'" in mistyped.headers["Content-Security-Policy"]
+    assert visitor.get("/kill/confirm/", **browser).status_code == 404
+    assert visitor.get("/logout", **browser).status_code == 405
+    for path, headers in (("/kil", {}), ("/kil", {"accept": "application/json"}), ("/api/v1/kil", browser)):
+        assert visitor.get(path, **headers).content_type == "application/problem+json", path
 
 
 @pytest.mark.parametrize("path", ["/", "/services/checkout", "/fleet", "/fleet?service=checkout", "/health"])

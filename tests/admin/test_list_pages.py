@@ -69,8 +69,9 @@ def test_changes_are_listed_by_day_and_filtered(shop: Browserless) -> None:
     shop.services.kill.kill(shop.bootstrap, "checkout", "new-checkout", reason="double charges")
     viewer = shop.sign_in("viewer")
     page = viewer.get("/changes")
-    today = datetime.now(UTC).strftime("%-d %B %Y")
-    assert today in words(page) and "double charges" in words(page)
+    newest = viewer.services.history.log(viewer.bootstrap).items[0]
+    day = datetime.fromisoformat(newest["at"]).astimezone(UTC).strftime("%-d %B %Y")
+    assert day in words(page) and "double charges" in words(page)
     kills = words(viewer.get("/changes?action=flag.kill&service=checkout&environment=production"))
     assert "double charges" in kills and "segment pros" not in kills
     assert "Nothing happened that fits" in words(viewer.get("/changes?by=nobody"))
@@ -89,6 +90,28 @@ def test_a_change_has_a_page_with_what_differs(shop: Browserless) -> None:
     assert "In production: killed; everyone gets off." in words(page)
     assert "&lt;b&gt;double" in page.text and "<b>double" not in page.text
     assert shop.get("/changes/999999").status_code == 404
+
+
+def test_what_has_an_id_is_called_by_its_name(shop: Browserless) -> None:
+    services, boss = shop.services, shop.bootstrap
+    key = services.keys.create(boss, {"kind": "api", "name": "deploy pipeline", "role": "viewer"})
+    services.keys.rotate(boss, key["id"])
+    services.people.create(boss, {"login": "ada", "grants": [{"role": "viewer"}]})
+    where = {"name": "runbook", "service": "checkout", "flag": "new-checkout", "environment": "production"}
+    link = services.links.create(boss, where)
+    services.links.revoke(boss, link["id"])
+    until = (datetime.now(UTC) + timedelta(days=9)).date().isoformat()
+    services.staleness.snooze(boss, "checkout", "new-checkout", {"until": until, "reason": "it stays"})
+    text = words(shop.by("admin", name="boss").get("/changes"))
+    for title in (
+        "Created key deploy pipeline",
+        "Rotated key deploy pipeline",
+        "Created person ada",
+        "Revoked kill link runbook",
+        "Left alone as stale: checkout/new-checkout",
+    ):
+        assert title in text
+    assert key["id"] not in text and link["id"] not in text
 
 
 def test_long_timelines_are_paged(shop: Browserless) -> None:

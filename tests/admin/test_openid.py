@@ -73,7 +73,7 @@ def test_somebody_logs_in_and_gets_where_they_wanted_with_the_rights_of_their_gr
 
 
 def test_a_real_redirect_leads_back(visitor: Browserless, provider: OpenIdProvider) -> None:
-    sent = requests.get(begin(visitor), allow_redirects=False, timeout=5)
+    sent = requests.get(begin(visitor), allow_redirects=False, timeout=60)
     assert back(visitor, sent.headers["Location"]).status_code == 303
 
 

@@ -14,6 +14,8 @@ WHEN = {
     ]
 }
 SPLIT = {"split": [{"variant": "on", "weight": 25_000}, {"variant": "off", "weight": 75_000}], "by": "user"}
+HOSTILE = "<img src=x onerror=alert(1)>"
+"""Were it markup anywhere, the browser would ask for x and complain of what the policy forbids."""
 PARTLY = {
     "on": True,
     "rules": [
@@ -47,6 +49,7 @@ def fill(house: House) -> None:
     services.flags.create(boss, "checkout", {**wanted, "key": "new-cart", "environments": {"production": PARTLY}})
     for number in range(3):
         on = {"production": {"on": True}}
-        services.flags.create(boss, "payments", {"key": f"pay-{number}", "type": "boolean", "environments": on})
-    services.kill.kill(boss, "payments", "pay-2", environment="production", reason="double charges")
+        more = {"type": "boolean", "description": HOSTILE, "owner": HOSTILE, "tags": [HOSTILE], "environments": on}
+        services.flags.create(boss, "payments", {"key": f"pay-{number}", **more})
+    services.kill.kill(boss, "payments", "pay-2", environment="production", reason=f"double charges {HOSTILE}")
     services.keys.create(boss, {"kind": "api", "name": "pipeline", "role": "operator"})

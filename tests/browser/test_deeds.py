@@ -122,6 +122,34 @@ def test_a_kill_and_a_restore_by_keys_alone(house: House) -> None:
     assert not killed(house)
 
 
+def test_whatever_can_be_pressed_or_typed_into_is_in_reach_of_the_keys(house: House) -> None:
+    window = house.window("admin")
+    for path in (
+        HERE,
+        f"{FLAG}/rules/1?environment=production",
+        "/kill?environment=production",
+        "/keys",
+        "/environments",
+    ):
+        page = window.open(path).page
+        visible = page.evaluate(
+            """(() => {
+              const all = [...document.querySelectorAll("a[href], button, input, select, textarea, summary")];
+              window.wanted = new Set(all.filter((each) => each.checkVisibility() && !each.closest(".unseen, .skip")
+                && each.type !== "hidden" && !each.disabled && each.tabIndex !== -1));
+              // Of radio buttons, one is reached by Tab and the others by arrows.
+              for (const each of window.wanted) if (each.type === "radio" && !each.checked) window.wanted.delete(each);
+              document.addEventListener("focusin", ({ target }) => window.wanted.delete(target));
+              return window.wanted.size;
+            })()"""
+        )
+        assert visible > 5, path
+        for _ in range(visible + 20):
+            page.keyboard.press("Tab")
+        left = page.evaluate("[...window.wanted].map((each) => each.outerHTML.slice(0, 120))")
+        assert left == [], path
+
+
 def test_control_k_goes_to_an_action(house: House) -> None:
     page = house.window("operator").open("/").page
     page.keyboard.press("Control+k")

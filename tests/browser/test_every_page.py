@@ -32,7 +32,7 @@ EDITORS = (
     f"{FLAG}/rules/1?environment=production",
     f"{FLAG}/rules/new?environment=production",
     "/services/payments/flags/pay-2/restore?environment=production",
-    "/services/checkout/flags/new",
+    "/services/checkout/new-flag",
 )
 ADMINISTRATORS = ("/keys", "/links", "/people", "/webhooks")
 PAGES = {
@@ -90,6 +90,22 @@ def test_what_there_is_after_a_deed(house: House, scheme: str, width: int) -> No
     stranger = house.stranger(scheme=scheme, width=width)
     stranger.open("/login").check()
     stranger.open("/welcome").check()
+
+
+@pytest.mark.parametrize("width", [WIDE, PHONE])
+@pytest.mark.parametrize("path", [f"{FLAG}?environment=production", f"{FLAG}/kill?environment=production", "/kill"])
+def test_kill_is_the_largest_button_of_the_page(house: House, path: str, width: int) -> None:
+    page = house.window("admin", width=width).open(path).page
+    sizes = page.evaluate(
+        """[...document.querySelectorAll(".button, button")].map((each) => {
+          const { width, height } = each.getBoundingClientRect();
+          return [width * height, each.className, each.textContent.trim()];
+        })"""
+    )
+    size, kind, text = max(sizes)
+    assert "button-kill" in kind, text
+    assert size >= 44 * 44
+    assert text.startswith("Kill")
 
 
 @pytest.mark.parametrize("role", ["viewer", "operator", "editor"])

@@ -52,7 +52,7 @@ def _refused_soon(call: Any) -> None:
     started = time.monotonic()
     with pytest.raises(Unavailable):
         call()
-    assert time.monotonic() - started < 5
+    assert time.monotonic() - started < 15, "and not as long as a client of Redis tries again"
 
 
 def test_a_server_that_never_saw_redis_serves_nobody(tmp_path: Path) -> None:

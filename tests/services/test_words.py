@@ -51,6 +51,11 @@ def flag(**more: Any) -> dict[str, Any]:
         (state(OFF, [rule(BETA, ON)]), "off for everyone, but on for everyone in segment beta"),
         (state(ON, [rule(GERMAN, OFF)]), "on for everyone, but off for everyone whose country is DE"),
         (state(ON, [rule(GERMAN, OFF, enabled=False)]), "on for everyone"),
+        (state(ON, [rule(BETA, ON), rule(GERMAN, ON)]), "on for everyone"),
+        (
+            state(ON, [rule(BETA, ON), rule(GERMAN, OFF), rule(PRO, ON)]),
+            "on for everyone in segment beta; off for everyone whose country is DE; otherwise on for everyone",
+        ),
         (
             state(OFF, [rule(GERMAN, OFF), rule(BETA, split(on=50_000, off=50_000))]),
             "off for everyone whose country is DE; on for 50 % of users in segment beta; otherwise off for everyone",

@@ -13,13 +13,16 @@ from typing import Any
 import pytest
 from axe_playwright_python.sync_playwright import Axe
 from downhaul_server import browsers
-from playwright.sync_api import Browser, BrowserContext, Page, sync_playwright
+from playwright.sync_api import Browser, BrowserContext, Page, expect, sync_playwright
 from support.pages import Browserless, open_pages
 from support.redis import RealRedis
 from werkzeug.serving import make_server
 
 NAMES = ("chromium", "chromium-browser", "google-chrome")
 WIDE, PHONE = 1280, 390
+PATIENCE_MS = 60_000
+"""For a busy machine; costs nothing when things work. Playwright itself gives up after 5 and 30 seconds."""
+expect.set_options(timeout=PATIENCE_MS)
 REPORT = """
 addEventListener("securitypolicyviolation", ({ violatedDirective, blockedURI }) =>
   console.error(`CSP: ${violatedDirective} ${blockedURI}`));
@@ -98,6 +101,7 @@ class House:
         context = self._browser.new_context(
             color_scheme=scheme, viewport={"width": width, "height": 900}, java_script_enabled=scripts
         )
+        context.set_default_timeout(PATIENCE_MS)
         self._contexts.append(context)
         if scripts:
             context.add_init_script(REPORT)

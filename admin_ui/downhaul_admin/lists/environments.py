@@ -79,7 +79,8 @@ def _ask(
     services: Services, settings: Settings, actor: Actor, environment: str, change: dict[str, Any], reason: str | None
 ) -> Response:
     try:
-        review = services.reviews.open(actor, {"environment": environment, "change": change, "reason": reason})
+        wanted = {"environment": environment, "change": change, "reason": reason}
+        review = services.reviews.open(actor, wanted, operation=forms.operation_of_review())
     except ServiceError as error:
         return _list(services, settings, actor, error, about=environment)
     return see_other(f"/reviews/{review['id']}", note="Asked for approval. Nothing has changed yet.")

@@ -23,7 +23,6 @@ from downhaul_admin.flagview import segment_names
 from downhaul_admin.pages import page, see_other
 
 AT_MOST = 100
-LONGEST_CONDITION = 200_000
 NOBODY: dict[str, Any] = {"any": []}
 """Until somebody says who."""
 
@@ -68,7 +67,7 @@ def add(pages: Blueprint, services: Services, settings: Settings) -> None:
                 actor, segment, wanted, if_match=forms.version(), reason=reason, operation=operation
             )
         except ApprovalRequired:
-            return _ask(services, actor, segment, wanted, reason, operation)
+            return _ask(services, actor, segment, wanted, reason)
         except ServiceError as error:
             return _segment(services, actor, segment, error)
         return see_other(f"/segments/{segment}", note="Saved. It holds wherever it is used.")
@@ -88,17 +87,17 @@ def _condition() -> Any:
     if "when" not in request.form:
         return conditions.to_condition(conditions.from_fields(request.form))
     try:
-        return json.loads(request.form.get("when", "")[:LONGEST_CONDITION])
+        return forms.json_of(request.form.get("when", ""))
     except ValueError as error:
-        raise Invalid.at("when", message=f"this is no JSON: {error}") from None
+        raise Invalid.at("when", message=str(error)) from None
 
 
-def _ask(
-    services: Services, actor: Actor, segment: str, wanted: dict[str, Any], reason: str | None, operation: str
-) -> Response:
+def _ask(services: Services, actor: Actor, segment: str, wanted: dict[str, Any], reason: str | None) -> Response:
     try:
         review = services.reviews.open(
-            actor, {"segment": segment, "change": {"replace": wanted}, "reason": reason}, operation=operation
+            actor,
+            {"segment": segment, "change": {"replace": wanted}, "reason": reason},
+            operation=forms.operation_of_review(),
         )
     except ServiceError as error:
         return _segment(services, actor, segment, error)

@@ -9,7 +9,7 @@
     picture.replaceChildren(...numbers.map((number) => {
       const size = Math.min(Math.max(Number(number.value) || 0, 0), 100 - start);
       const share = document.createElementNS("http://www.w3.org/2000/svg", "rect");
-      for (const [name, value] of [["class", `share-${number.dataset.share % 6}`], ["x", start], ["y", 0], ["width", size], ["height", 6]]) share.setAttribute(name, value);
+      for (const [name, value] of [["class", `share-${number.dataset.share}`], ["x", start], ["y", 0], ["width", size], ["height", 6]]) share.setAttribute(name, value);
       start += size;
       return share;
     }));

@@ -14,11 +14,12 @@ from typing import Any
 from flask import Blueprint, Response, render_template, request
 from werkzeug.exceptions import HTTPException
 
-from downhaul_server.api import errors, strict_json
+from downhaul_server.api import errors
 from downhaul_server.api.answers import json_answer
 from downhaul_server.api.auth import address, public
 from downhaul_server.api.context import services, wiring
 from downhaul_server.api.schemas.fields import LONG_TEXT
+from downhaul_server.services import strict_json
 from downhaul_server.services.acknowledgement import LONGEST_WAIT_S, Acknowledgement
 from downhaul_server.services.errors import ServiceError
 from downhaul_server.services.links import Target

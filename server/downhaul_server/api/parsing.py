@@ -10,8 +10,9 @@ import marshmallow
 from webargs.core import missing
 from webargs.flaskparser import FlaskParser
 
-from downhaul_server.api import problems, strict_json
+from downhaul_server.api import problems
 from downhaul_server.api.problems import Path, ProblemError
+from downhaul_server.services import strict_json
 
 JSON = "application/json"
 MERGE_PATCH = "application/merge-patch+json"

@@ -15,13 +15,13 @@ from typing import TYPE_CHECKING, Any
 
 from marshmallow import ValidationError
 
-from downhaul_server.api import strict_json
 from downhaul_server.api.auth import bearer
 from downhaul_server.api.context import Wiring
 from downhaul_server.api.parsing import JSON
 from downhaul_server.api.report import REPORT, take
 from downhaul_server.api.requests import EVERY_ANSWER, UNLESS_SAID
 from downhaul_server.api.schemas.fleet import ReportSchema
+from downhaul_server.services import strict_json
 from downhaul_server.services.actors import SdkKey
 from downhaul_server.services.errors import ServiceError
 

@@ -73,9 +73,10 @@ class History:
         limit: int = LIMIT,
         cursor: str | None = None,
     ) -> Page:
-        """`{revision, at, actor, action, reason, documents: [{kind, service, key, changes}]}` per commit.
+        """`{revision, at, actor, action, reason, documents: [{kind, service, key, name, changes}]}` per commit.
 
-        `kind` is service, environment, flag, segment or key; `service` is None except for flags. `by` is the actor's
+        `kind` is service, environment, flag, segment or key; `service` is None except for flags; `name` is what people
+        call what has an id for its key, else None. `by` is the actor's
         name; `flag` needs `service`, or is `service/flag`; `action` is a whole one (`flag.kill`) or its noun (`flag`).
         `environment` and `service` select what was done to them and what changes their evaluations; `since` is
         included, `until` is not. Shows only what the actor's scope covers. Those who may audit all of it are told more
@@ -226,8 +227,19 @@ def _documents(actor: Actor, entry: Entry) -> list[dict[str, Any]]:
     for change in entry.changes:
         kind, service, key = parts(change.address)
         if changes := visible(actor, change):
-            found.append({"kind": kind, "service": service, "key": key, "changes": changes})
+            named = {"name": _called(kind, change.after or change.before or {})}
+            found.append({"kind": kind, "service": service, "key": key, **named, "changes": changes})
     return found
+
+
+def _called(kind: str, body: Any) -> str | None:
+    """What people call it, where its key is a number or says less."""
+    if kind == "review":
+        return f"{body['service']}/{body['flag']}" if body["flag"] else f"segment {body['segment']}"
+    if kind == "snooze":
+        return f"{body['service']}/{body['flag']}"
+    field = {"person": "login", "key": "name", "link": "name", "hook": "name"}.get(kind)
+    return str(body[field]) if field else None
 
 
 def _head(entry: Entry) -> dict[str, Any]:

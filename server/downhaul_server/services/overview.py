@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -14,7 +14,7 @@ from downhaul_server.services.documents import existing
 from downhaul_server.services.flag_forms import active_rules, state_of
 from downhaul_server.services.instances import State
 from downhaul_server.services.survey import Survey
-from downhaul_server.store import Document, Store
+from downhaul_server.store import Document, Store, View
 
 WORDS = ("killed", "partly", "on", "off")
 """What a flag is in an environment, in the order in which people want to see them."""
@@ -80,6 +80,7 @@ class Overview:
     def __init__(self, store: Store, survey: Survey) -> None:
         self._store = store
         self._survey = survey
+        self._known: dict[str, tuple[tuple[str, int], Sequence[Row]]] = {}
         self._fleets: dict[str, tuple[float, dict[str, FleetCounts]]] = {}
 
     def flags(self, actor: Actor, environment: str, *, service: str | None = None, query: str = "") -> list[Row]:
@@ -94,20 +95,17 @@ class Overview:
             authorize(actor, Action.READ, service, environment)
             existing(view, "service", service)
         words = query.lower().split()
-        allowed: dict[str, bool] = {}
-        rows = []
-        for document in view.of_kind("flag/" if service is None else f"flag/{service}/"):
-            body = document.body
-            owner = body["service"]
-            if owner not in allowed:
-                allowed[owner] = actor.reaches(owner, environment)
-            if not allowed[owner] or (words and not _fits(body, words)):
-                continue
-            state = state_of(body, environment)
-            rows.append(Row(owner, body["key"], word_of(body, state), document, state))
-        rows.sort(key=lambda row: row.changed_at, reverse=True)
-        rows.sort(key=lambda row: row.word != "killed")
-        return rows
+        rows = self._rows(view, environment) if service is None else _rows(view, f"flag/{service}/", environment)
+        allowed = {owner: actor.reaches(owner, environment) for owner in {row.service for row in rows}}
+        return [row for row in rows if allowed[row.service] and (not words or _fits(row.document.body, words))]
+
+    def _rows(self, view: View, environment: str) -> Sequence[Row]:
+        """Of every flag; worked out once for each revision, because every page of everybody asks for them."""
+        known = self._known.get(environment)
+        if known is None or known[0] != (view.epoch, view.revision):
+            known = ((view.epoch, view.revision), _rows(view, "flag/", environment))
+            self._known[environment] = known
+        return known[1]
 
     def fleets(self, actor: Actor, environment: str) -> dict[str, FleetCounts]:
         """By service; only those that the actor may see and of which somebody is there. At most a second old."""
@@ -129,6 +127,17 @@ class Overview:
             if place == environment and (counts := _counts(self._survey.instances((service, place)))):
                 found[service] = counts
         return found
+
+
+def _rows(view: View, kind: str, environment: str) -> Sequence[Row]:
+    rows = []
+    for document in view.of_kind(kind):
+        body = document.body
+        state = state_of(body, environment)
+        rows.append(Row(body["service"], body["key"], word_of(body, state), document, state))
+    rows.sort(key=lambda row: row.changed_at, reverse=True)
+    rows.sort(key=lambda row: row.word != "killed")
+    return rows
 
 
 def _counts(instances: Iterable[Any]) -> FleetCounts | None:

@@ -7,6 +7,8 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from types import MappingProxyType
 from typing import Any
 
+from downhaul_server.services.documents import same_json
+
 Body = Mapping[str, Any]
 Names = Mapping[str, str]
 """Segment's key -> its name, for those that have one worth saying."""
@@ -57,7 +59,7 @@ def state_sentence(definition: Body, state: Body, segments: Names = NO_NAMES) ->
         return f"killed: {_off(definition)} for everyone"
     if not state.get("on"):
         return f"{_off(definition)} for everyone"
-    rules = [rule for rule in state["rules"] if rule.get("enabled", True)]
+    rules = _telling([rule for rule in state["rules"] if rule.get("enabled", True)], state["otherwise"])
     needs = [f"{need['flag']} is {either(need['variants'])}" for need in definition.get("requires", ())]
     sentence = _ladder(definition, rules, state["otherwise"], segments)
     return f"{sentence}, but only while {' and '.join(needs)}" if needs else sentence
@@ -121,6 +123,14 @@ def _shares(definition: Body, serve: Body) -> dict[str, int]:
             name = outcome(definition, part["variant"])
             shares[name] = shares.get(name, 0) + part["weight"]
     return shares
+
+
+def _telling(rules: Sequence[Body], otherwise: Body) -> Sequence[Body]:
+    """Without the last ones, where whoever they let through gets the same."""
+    number = len(rules)
+    while number and same_json(rules[number - 1]["serve"], otherwise):
+        number -= 1
+    return rules[:number]
 
 
 def _ladder(definition: Body, rules: Sequence[Body], otherwise: Body, names: Names) -> str:

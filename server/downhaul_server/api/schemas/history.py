@@ -60,6 +60,7 @@ class ChangedDocumentSchema(Open):
     )
     service = base.String(required=True, allow_none=True)
     key = base.String(required=True)
+    name = base.String(allow_none=True, metadata={"description": "What people call it, where its key is an id."})
     changes = base.List(base.Nested(DifferenceSchema), required=True)
 
 
