@@ -137,6 +137,7 @@ def _typed(document: Change, where: str) -> dict[str, Any]:
     there = {
         **facts,
         "tags": ", ".join(document["tags"]),
+        "client": "on" if document["client"] else "",
         "requires": "\n".join(f"{need['flag']}: {', '.join(need['variants'])}" for need in document["requires"]),
         "off_variant": document["off_variant"],
         "variants": [(name, json.dumps(value, ensure_ascii=False)) for name, value in document["variants"].items()],
@@ -144,6 +145,8 @@ def _typed(document: Change, where: str) -> dict[str, Any]:
     if where == "variants":
         names, values = request.form.getlist("name"), request.form.getlist("value")
         there["variants"] = [(name, value) for name, value in zip(names, values, strict=False) if name or value]
+    if where == "facts":
+        there["client"] = ""  # a box that is not ticked is not sent
     return there | ({name: request.form[name] for name in there if name in request.form} if where else {})
 
 
@@ -288,6 +291,7 @@ def _facts(_: Change) -> Change:
         "purpose": request.form.get("purpose", "release"),
         "expires": request.form.get("expires", "").strip() or None,
         "tags": forms.words("tags"),
+        "client": request.form.get("client") == "on",
     }
 
 
@@ -416,7 +420,9 @@ def _new(services: Services, actor: Actor, service: str, error: ServiceError | N
         service=service,
         purposes=PURPOSES,
         errors=_faults(error) if isinstance(error, Invalid) else forms.errors(error),
-        typed=forms.typed("key", "type", "description", "owner", "purpose", "tags", "variants", "off_variant", "reason")
+        typed=forms.typed(
+            "key", "type", "description", "owner", "purpose", "tags", "client", "variants", "off_variant", "reason"
+        )
         | ({} if request.method == "POST" else {"type": "boolean", "purpose": "release"}),
         operation=forms.operation(),
     )
