@@ -7,6 +7,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from downhaul_server import rates
+from limits import parse
 from support.api import FLAGS, open_client
 from support.ofrep import EVALUATE, PAYMENTS_FLAGS, PRO, SPLIT, UNIT, Asked, flag, flags, two
 from support.redis import FakeRedis
@@ -299,6 +301,10 @@ class TestRefusals:
         answer = asked.one("plain", by=None, X_API_Key=asked.keys["client"])
         assert answer.json["value"] is True
 
+    def test_two_keys_are_one_too_many(self, asked: Asked) -> None:
+        assert asked.one("plain", by="sdk", X_API_Key=asked.keys["client"]).status_code == 401
+        assert asked.one("plain", by="sdk", X_API_Key=asked.keys["sdk"]).status_code == 200
+
     def test_an_api_token_is_403_and_a_session_is_nobody(self, asked: Asked) -> None:
         assert asked.one("plain", by="api").status_code == 403
         assert asked.one("plain", by=None, Cookie="__Host-downhaul=anything").status_code == 401
@@ -317,9 +323,10 @@ class TestRefusals:
                 refused = asked.client.call(wrong, path)
                 assert refused.status_code == 405 and method in refused.headers["Allow"]
 
-    def test_who_guesses_keys_is_told_when_to_come_back(self, tmp_path: Path) -> None:
+    def test_who_guesses_keys_is_told_when_to_come_back(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setitem(rates.LIMITS, "key", parse("5 per minute"))
         with open_client(FakeRedis(), tmp_path) as client:
-            answers = [Asked(client).all(by=None, Authorization="Bearer guess") for _ in range(70)]
+            answers = [Asked(client).all(by=None, Authorization="Bearer guess") for _ in range(7)]
         assert answers[0].status_code == 401 and answers[-1].status_code == 429
         assert answers[-1].headers["Retry-After"].isdecimal()
 

@@ -64,10 +64,7 @@ def evaluators(view: View) -> View:
 
     @wraps(view)
     def checked(*args: Any, **kwargs: Any) -> Response:
-        token = bearer(request.environ) or request.environ.get("HTTP_X_API_KEY", "").strip()
-        if not token:
-            raise Unauthenticated("expected a key in the header Authorization (`Bearer <key>`) or X-API-Key")
-        g.holder = holder = _by_token(token)
+        g.holder = holder = _by_token(_only_key(request.environ), rates.KEYS)
         if not isinstance(holder, EnvironmentKey):
             raise Forbidden("this is an API token: flags are evaluated with an SDK key or a client key")
         return view(holder, *args, **kwargs)
@@ -118,16 +115,24 @@ def _holder() -> Actor | EnvironmentKey:
     return holder
 
 
-def _by_token(token: str) -> Actor | EnvironmentKey:
+def _only_key(environ: Mapping[str, Any]) -> str:
+    """From either header. Who sends two different keys is refused: nobody could tell as whom they were heard."""
+    keys = {bearer(environ), environ.get("HTTP_X_API_KEY", "").strip() or None} - {None}
+    if len(keys) != 1:
+        raise Unauthenticated("expected one key, in the header Authorization (`Bearer <key>`) or X-API-Key")
+    return str(keys.pop())
+
+
+def _by_token(token: str, limit: tuple[str, ...] = rates.TOKENS) -> Actor | EnvironmentKey:
     """Raises Unauthenticated; TooMany for what only guesses look like, when too many were wrong. Never at a kill."""
     guessing = request.blueprint != KILLS and not is_whole(token)
     if guessing:
-        rates.current().check(rates.TOKENS, address())
+        rates.current().check(limit, address())
     try:
         return services().authenticate(token)
     except Unauthenticated:
         if request.blueprint != KILLS:
-            rates.current().failed(rates.TOKENS, address())
+            rates.current().failed(limit, address())
         raise
 
 
