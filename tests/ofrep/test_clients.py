@@ -5,7 +5,11 @@ from __future__ import annotations
 import functools
 import http.server
 import json
+import os
+import re
 import signal
+import subprocess
+import sys
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -24,7 +28,7 @@ from playwright.sync_api import sync_playwright
 from support import node
 from support.api import open_client
 from support.browser import chromium
-from support.ofrep import PAYMENTS_FLAGS, flag, flags, two
+from support.ofrep import PAYMENTS_FLAGS, flag, flags
 from support.redis import FakeRedis
 from support.server import Server
 from support.waiting import wait_until
@@ -296,31 +300,99 @@ class TestStream:
         assert "/ofrep/v1/events" in shop.server.output and "dh_stream_" not in shop.server.output
 
 
-@pytest.mark.browser
-def test_a_page_of_another_origin_follows_in_a_real_browser(shop: Shop) -> None:
-    node.node()
-    shop.make(two("button", "string", "green", "grey", client=True))
-    with _site() as site, sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=chromium(), args=["--no-sandbox"])
-        try:
-            page = browser.new_page()
-            complaints: list[str] = []
-            page.on("console", lambda message: complaints.append(message.text))
-            page.on("pageerror", lambda error: complaints.append(str(error)))
-            page.goto(f"{site}/page.html#url={shop.server.url}&key={shop.keys['client']}")
-            page.wait_for_function("document.querySelector('#button').textContent === 'green'")
-            shop.kill("button")
-            page.wait_for_function("document.querySelector('#button').textContent === 'grey'")
-            assert complaints == []
-        finally:
-            browser.close()
+GUIDE = (Path(__file__).parents[2] / "docs" / "ofrep.md").read_text(encoding="utf-8")
+FIRST_STEPS = GUIDE.split("\n## First steps\n")[1].split("\n## ")[0]
+MODULES = {
+    "@openfeature/core": "core/dist/esm/index.js",
+    "@openfeature/web-sdk": "web-sdk/dist/esm/index.js",
+    "@openfeature/ofrep-core": "ofrep-web-provider/node_modules/@openfeature/ofrep-core/index.esm.js",
+    "@openfeature/ofrep-web-provider": "ofrep-web-provider/index.esm.js",
+}
+PAGE = """<!doctype html><html lang="en"><meta charset="utf-8"><title>A shop</title><link rel="icon" href="data:,">
+<script type="importmap">%s</script><p id="button">Buy</p><script type="module">%s</script></html>"""
+
+
+@dataclass
+class Followed:
+    """The guide's first steps, taken: what each printed, and the keys that were made."""
+
+    printed: list[str]
+    keys: dict[str, str]
+
+
+def blocks(language: str) -> list[str]:
+    return re.findall(rf"```{language}\n(.*?)```", FIRST_STEPS, re.DOTALL)
+
+
+@pytest.fixture(scope="module")
+def followed(shop: Shop, tmp_path_factory: pytest.TempPathFactory) -> Followed:
+    """As a stranger would: typed as it stands there, one after the other."""
+    folder = tmp_path_factory.mktemp("stranger")
+    (typed,), (python,), in_javascript = blocks("sh"), blocks("python"), blocks("js")
+    (folder / "shop.py").write_text(python)
+    program = node.CLIENTS / "guide.mjs"
+    script = f"""set -euo pipefail
+{typed}
+echo; echo ----; {sys.executable} {folder}/shop.py
+echo ----; {node.node()} {program}
+echo ----; echo $SERVER_KEY $CLIENT_KEY"""
+    path = f"{Path(sys.executable).parent}:{os.environ['PATH']}"
+    told = {**os.environ, "PATH": path, "DOWNHAUL_URL": shop.server.url, "DOWNHAUL_TOKEN": shop.server.token}
+    program.write_text(in_javascript[0])
+    try:
+        done = subprocess.run(["bash", "-c", script], env=told, capture_output=True, text=True, timeout=110)
+    finally:
+        program.unlink()
+    assert done.returncode == 0, done.stderr
+    *printed, keys = done.stdout.split("----\n")
+    return Followed(printed, dict(zip(("server", "client"), keys.split(), strict=True)))
+
+
+class TestGuide:
+    def test_its_first_steps_work_as_they_stand_there(self, followed: Followed) -> None:
+        by_curl, by_python, by_node = followed.printed
+        answer = json.loads(by_curl.strip().splitlines()[-1])
+        (shown,) = blocks("json")
+        assert answer == json.loads(shown)
+        assert by_python == "True\ngreen\n" and by_node == "true\ngreen\n"
+
+    @pytest.mark.browser
+    @pytest.mark.parametrize("number", [1, 2], ids=["with the provider", "without a library"])
+    def test_its_pages_follow_in_a_real_browser_from_another_origin(
+        self, shop: Shop, followed: Followed, number: int
+    ) -> None:
+        program = blocks("js")[number].replace("DOWNHAUL_URL", shop.server.url)
+        imports = {name: f"/node_modules/@openfeature/{path}" for name, path in MODULES.items()}
+        page = PAGE % (json.dumps({"imports": imports}), program.replace("CLIENT_KEY", followed.keys["client"]))
+        shop.server.call("POST", "/api/v1/services/shop/flags/button/restore", {"reason": "again"})
+        with _site(page) as site, sync_playwright() as playwright:
+            browser = playwright.chromium.launch(executable_path=chromium(), args=["--no-sandbox"])
+            try:
+                window = browser.new_page()
+                complaints: list[str] = []
+                window.on("console", lambda message: complaints.append(message.text))
+                window.on("pageerror", lambda error: complaints.append(str(error)))
+                window.goto(f"{site}/")
+                window.wait_for_function(PAINTED % "rgb(0, 170, 0)")
+                shop.server.made("services/shop/flags/button/kill", {})
+                window.wait_for_function(PAINTED % "rgb(136, 136, 136)")
+                assert complaints == []
+            finally:
+                browser.close()
+
+
+PAINTED = "document.querySelector('#button').style.backgroundColor === '%s'"
 
 
 class _site:  # noqa: N801 - used like a function
-    """The clients' folder on an origin of its own."""
+    """A page on an origin of its own, with the clients' folder beside it. (Chromium lets no page that is made up by
+    Playwright call this machine.)"""
+
+    def __init__(self, page: str) -> None:
+        self._page = page
 
     def __enter__(self) -> str:
-        handler = functools.partial(_Quiet, directory=str(node.CLIENTS))
+        handler = functools.partial(_Files, self._page, directory=str(node.CLIENTS))
         self._server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler)
         threading.Thread(target=self._server.serve_forever, daemon=True).start()
         return f"http://localhost:{self._server.server_port}"
@@ -330,7 +402,20 @@ class _site:  # noqa: N801 - used like a function
         self._server.server_close()
 
 
-class _Quiet(http.server.SimpleHTTPRequestHandler):
+class _Files(http.server.SimpleHTTPRequestHandler):
+    def __init__(self, page: str, *args: Any, **named: Any) -> None:
+        self._page = page.encode("utf-8")
+        super().__init__(*args, **named)
+
+    def do_GET(self) -> None:  # noqa: N802 - the library's name
+        if self.path != "/":
+            super().do_GET()
+            return
+        self.send_response(200)
+        self.send_header("Content-Type", "text/html")
+        self.end_headers()
+        self.wfile.write(self._page)
+
     def log_message(self, *_: Any) -> None:
         pass
 
