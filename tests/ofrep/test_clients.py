@@ -407,7 +407,7 @@ class _Files(http.server.SimpleHTTPRequestHandler):
         self._page = page.encode("utf-8")
         super().__init__(*args, **named)
 
-    def do_GET(self) -> None:  # noqa: N802 - the library's name
+    def do_GET(self) -> None:
         if self.path != "/":
             super().do_GET()
             return
