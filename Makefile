@@ -9,7 +9,7 @@ JOBS ?= $(shell cores=$$(getconf _NPROCESSORS_ONLN 2>/dev/null || echo 2); echo 
 export DOWNHAUL_DATA_DIR ?= $(CURDIR)/.data
 
 .DEFAULT_GOAL := help
-.PHONY: help setup redis chromium run test faults check format lock bench clean
+.PHONY: help setup redis chromium clients run test faults check format lock bench clean
 
 help: ## List the targets
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -26,10 +26,13 @@ redis: ## Find a Redis server on this machine, or install one with the system's 
 chromium: ## Find Chromium on this machine, or install one with the system's package manager
 	@bash deploy/setup.sh chromium
 
+clients: ## Install OpenFeature's clients for Node, and Node where there is none, for the tests
+	@bash deploy/setup.sh clients
+
 run: setup redis ## Bring up the service with embedded Redis, demo data and two demo microservices
 	@exec $(BIN)/downhaul-server demo
 
-test: setup redis chromium ## Run every test, several files at a time: JOBS=1 for one after the other
+test: setup redis chromium clients ## Run every test, several files at a time: JOBS=1 for one after the other
 	$(BIN)/python -m pytest --numprocesses $(JOBS) --dist loadfile
 
 faults: setup redis ## Run the fault suite for long: MINUTES=30 by default
@@ -61,4 +64,4 @@ lock: ## Write the locked requirements anew (needs uv)
 	  --generate-hashes --no-emit-index-url --no-header --no-emit-package downhaul -o requirements-dev.txt
 
 clean: ## Remove what the other targets made, demo data included
-	rm -rf $(VENV) .data .pytest_cache .mypy_cache .ruff_cache .hypothesis dist bench/results
+	rm -rf $(VENV) .data .pytest_cache .mypy_cache .ruff_cache .hypothesis dist bench/results tests/ofrep/clients/node_modules

@@ -1,5 +1,6 @@
 #!/usr/bin/env bash
-# Set-up steps shared by the Makefile: `setup.sh venv DIR`, `setup.sh redis`, `setup.sh chromium`. All are idempotent.
+# Set-up steps shared by the Makefile: `setup.sh venv DIR`, `setup.sh redis`, `setup.sh chromium`,
+# `setup.sh clients`. All are idempotent.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
@@ -45,6 +46,19 @@ chromium() {
   echo "No Chromium on this machine; installing one with the system's package manager" >&2
   install chromium chromium chromium chromium >&2 && return
   echo "Could not install Chromium; the tests in a real browser are skipped, or fail where CI is set" >&2
+}
+
+# Node, and OpenFeature's clients for it, as locked in tests/ofrep/clients.
+clients() {
+  local dir=tests/ofrep/clients
+  local there=$dir/node_modules/.package-lock.json
+  if ! { command -v node && command -v npm; } >/dev/null; then
+    echo "No Node on this machine; installing it with the system's package manager" >&2
+    { install nodejs nodejs nodejs node && { command -v npm >/dev/null || install npm npm npm node; }; } >&2 || true
+  fi
+  if [ "$there" -nt "$dir/package-lock.json" ]; then return; fi
+  command -v npm >/dev/null && (cd "$dir" && npm ci --loglevel=error) >&2 && touch "$there" && return
+  echo "Could not install OpenFeature's clients; the tests with them are skipped, or fail where CI is set" >&2
 }
 
 "$@"

@@ -166,6 +166,7 @@ def _typed(document: Change, where: str) -> dict[str, Any]:
     there = {
         **facts,
         "tags": ", ".join(document["tags"]),
+        "client": "on" if document["client"] else "",
         "requires": "\n".join(f"{need['flag']}: {', '.join(need['variants'])}" for need in document["requires"]),
         "off_variant": document["off_variant"],
         "variants": [(name, json.dumps(value, ensure_ascii=False)) for name, value in document["variants"].items()],
@@ -175,6 +176,8 @@ def _typed(document: Change, where: str) -> dict[str, Any]:
         there["variants"] = [(name, value) for name, value in zip(names, values, strict=False) if name or value]
     if where not in ("facts", "variants"):
         return there
+    if where == "facts":
+        there["client"] = ""  # a box that is not ticked is not sent
     return there | {name: request.form[name] for name in there.keys() - {"variants"} if name in request.form}
 
 
@@ -333,6 +336,7 @@ def _facts(_: Change) -> Change:
         "purpose": request.form.get("purpose", "release"),
         "expires": request.form.get("expires", "").strip() or None,
         "tags": forms.words("tags"),
+        "client": request.form.get("client") == "on",
     }
 
 
@@ -477,7 +481,8 @@ def _new(services: Services, actor: Actor, service: str, error: ServiceError | N
         purposes=PURPOSES,
         errors=_faults(error) if isinstance(error, Invalid) else forms.errors(error),
         typed=forms.typed(
-            "key", "type", "description", "owner", "purpose", "tags", "expires", "variants", "off_variant", "reason"
+            *("key", "type", "description", "owner", "purpose", "tags", "expires", "client"),
+            *("variants", "off_variant", "reason"),
         )
         | ({} if request.method == "POST" else {"type": "boolean", "purpose": "release"}),
         operation=forms.operation(),

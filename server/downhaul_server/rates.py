@@ -24,12 +24,16 @@ MOST = 20_000
 
 TOKENS: Final = ("token",)
 """A request with a token that is not known: by address."""
+KEYS: Final = ("key",)
+"""The same where flags are evaluated: of a page with a wrong key, many visitors come from one address."""
 DEPARTURES: Final = ("departure",)
 """Somebody goes to the provider of identities, which Redis remembers on its disk: by address."""
+ADDRESS_ALONE: Final = frozenset({"token", "key", "departure", "log-in"})
 LOG_INS: Final = ("log-in", "login", "login-there")
 """A log-in that failed: by address, by login, by both."""
 LIMITS: Final = {
     "token": parse("60 per minute"),
+    "key": parse("600 per minute"),
     "departure": parse("30 per minute"),
     "log-in": parse("20 per 5 minutes"),
     "login": parse("300 per hour"),  # more than one address can use up: nobody alone can lock out somebody else
@@ -77,12 +81,13 @@ def _counted(names: tuple[str, ...], address: str | None, login: str) -> list[tu
     place, person = _place(address), login.strip().lower()[:100]
     who = {
         "token": (place,),
+        "key": (place,),
         "departure": (place,),
         "log-in": (place,),
         "login": (person,),
         "login-there": (place, person),
     }
-    return [(LIMITS[name], (name, *who[name])) for name in names if login or name in ("token", "departure", "log-in")]
+    return [(LIMITS[name], (name, *who[name])) for name in names if login or name in ADDRESS_ALONE]
 
 
 def _place(address: str | None) -> str:

@@ -25,6 +25,7 @@ Network = IPv4Network | IPv6Network
 
 LOG_LEVELS = ("debug", "info", "warning", "error", "critical")
 LOG_FORMATS = ("json", "console")
+EVERY_ORIGIN = "*"
 ENVIRONMENT_KEY = re.compile(r"[a-z0-9][a-z0-9-]{0,62}")
 TOKEN_PREFIX = "dh_admin_"  # noqa: S105 - says what the secret is to whoever finds one in a log
 
@@ -76,6 +77,9 @@ class Settings:
     webhook_allow: tuple[Network, ...] = ()
     """DOWNHAUL_WEBHOOK_ALLOW: addresses (CIDRs) that webhooks may go to although they are not public."""
 
+    ofrep_origins: tuple[str, ...] = (EVERY_ORIGIN,)
+    """DOWNHAUL_OFREP_ORIGINS: whose pages may evaluate flags from a browser: origins, `*` (all) or `none`."""
+
     trusted_proxies: tuple[Network, ...] = ()
     """DOWNHAUL_TRUSTED_PROXIES: addresses (CIDRs) of proxies whose X-Forwarded-For is believed."""
 
@@ -112,6 +116,7 @@ class Settings:
             drill_environments=source.read("DOWNHAUL_DRILL_ENVIRONMENTS", _environment_keys, ()),
             public_url=source.read("DOWNHAUL_PUBLIC_URL", _public_url, None),
             webhook_allow=source.read("DOWNHAUL_WEBHOOK_ALLOW", _networks, ()),
+            ofrep_origins=source.read("DOWNHAUL_OFREP_ORIGINS", _origins, (EVERY_ORIGIN,)),
             trusted_proxies=source.read("DOWNHAUL_TRUSTED_PROXIES", _networks, ()),
             signing_in=_signing_in(source),
             stream_age=float(source.read("DOWNHAUL_STREAM_AGE", _integer(10, 86_400), 900)),
@@ -250,6 +255,23 @@ def _public_url(text: str) -> str:
     if not whole or "@" in parts.netloc or parts.query or parts.fragment or not text.isascii() or " " in text:
         raise ValueError("expected the address of this server in a browser, such as https://flags.example.com")
     return text.rstrip("/")
+
+
+def _origins(text: str) -> tuple[str, ...]:
+    if text == EVERY_ORIGIN or text.lower() == "none":
+        return (EVERY_ORIGIN,) if text == EVERY_ORIGIN else ()
+    return tuple(_origin(part.strip()) for part in text.split(",") if part.strip())
+
+
+def _origin(text: str) -> str:
+    try:
+        parts = urlsplit(text)
+        whole = parts.scheme in ("http", "https") and parts.hostname and (parts.port is None or parts.port)
+    except ValueError:
+        whole = False
+    if not whole or text.lower() != f"{parts.scheme}://{parts.netloc.lower()}" or "@" in parts.netloc:
+        raise ValueError(f"expected origins such as https://shop.example.com, or * or none, {text!r} is none")
+    return text.lower()
 
 
 def _networks(text: str) -> tuple[Network, ...]:

@@ -10,6 +10,8 @@ from downhaul_server.api.auth import KIND
 from support.api import FLAG, FLAGS, Client, problem
 
 PAGES_OF_ANOTHER_ROOM = "downhaul_admin"
+OPENFEATURES = {"evaluation", "stream"}
+"""Kinds of routes that answer in OpenFeature's words: tests/ofrep refuses them the same."""
 PUBLIC = {"/livez", "/readyz", "/metrics", "/api/v1/openapi.json", "/api/v1/docs", "/k/checkout"}
 
 
@@ -22,7 +24,7 @@ def routes(client: Client) -> list[tuple[str, str, str]]:
             continue
         kind = getattr(view, KIND, None)
         assert kind is not None, f"{rule.rule} does not say who may call it"
-        path = re.sub(r"<\w+>", "checkout", rule.rule)
+        path = re.sub(r"<(path:)?\w+>", "checkout", rule.rule)
         found += [(method, path, kind) for method in (rule.methods or set()) - {"HEAD", "OPTIONS"}]
     return found
 
@@ -36,11 +38,16 @@ def test_every_route_declares_its_authentication_and_only_these_are_public(clien
         "/sdk/v1/stream",
         "/sdk/v1/report",
     }
+    assert {path for _, path, kind in declared if kind in OPENFEATURES} == {
+        "/ofrep/v1/evaluate/flags",
+        "/ofrep/v1/evaluate/flags/checkout",
+        "/ofrep/v1/events",
+    }
 
 
 def test_without_a_token_every_other_route_answers_401_before_it_reads_anything(client: Client) -> None:
     for method, path, kind in routes(client):
-        if kind != "public":
+        if kind not in {"public", *OPENFEATURES}:
             answer = client.call(method, path, b"{ this is not JSON", by=None)
             assert problem(answer) == (401, "unauthenticated"), (method, path)
             assert answer.headers["WWW-Authenticate"].startswith("Bearer")
@@ -49,7 +56,7 @@ def test_without_a_token_every_other_route_answers_401_before_it_reads_anything(
 def test_the_wrong_kind_of_token_is_refused_everywhere(client: Client) -> None:
     wrong = {"token": "sdk", "sdk": "editor"}
     for method, path, kind in routes(client):
-        if kind != "public":
+        if kind not in {"public", *OPENFEATURES}:
             assert problem(client.call(method, path, by=wrong[kind])) == (403, "forbidden"), (method, path)
 
 

@@ -44,6 +44,15 @@ def test_a_key_is_rotated(service: FakeService, shell: Shell) -> None:
     assert shell("keys", "rotate", "k2", "--json").json["token"] == "dh_api_new"
 
 
+def test_a_key_for_browsers_is_made(service: FakeService, shell: Shell) -> None:
+    service.will_answer({**KEY, "kind": "client", "environment": "staging", "name": "pages", "token": "dh_client_x"})
+    done = shell("keys", "create", "client", "pages", "-e", "staging", "--service", "checkout")
+    assert (done.code, done.out) == (0, "dh_client_x\n") and "client key pages" in done.err
+    expected = {"kind": "client", "name": "pages", "environment": "staging", "services": ["checkout"]}
+    assert (service.last.path, service.last.body) == ("/api/v1/keys", expected)
+    assert shell("keys", "create", "client", "pages", "-e", "staging").code == 2  # all services only when it is said
+
+
 def test_a_third_token_is_a_conflict(service: FakeService, shell: Shell) -> None:
     service.will_refuse(409, "two tokens of the key ci are good")
     done = shell("keys", "rotate", "k2")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from pathlib import Path
 
@@ -27,6 +28,15 @@ def test_every_requirement_is_pinned_and_hashed(lock: Path) -> None:
 @pytest.mark.parametrize("lock", LOCKS, ids=str)
 def test_no_address_is_locked(lock: Path) -> None:
     assert not re.search(r"https?://|--index-url|file:", (ROOT / lock).read_text(encoding="utf-8"))
+
+
+def test_so_are_the_packages_for_node() -> None:
+    lock = json.loads((ROOT / "tests/ofrep/clients/package-lock.json").read_text(encoding="utf-8"))
+    packages = {name: package for name, package in lock["packages"].items() if name}
+    assert len(packages) > 5
+    for name, package in packages.items():
+        assert package["version"] and package["integrity"].startswith("sha512-"), name
+        assert "resolved" not in package, name
 
 
 def test_the_lock_of_uv_stays_out() -> None:

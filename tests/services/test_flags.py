@@ -29,6 +29,7 @@ class TestCreate:
             "purpose": "release",
             "tags": [],
             "expires": None,
+            "client": False,
             "salt": "checkout/beta",
             "variants": {"on": True, "off": False},
             "off_variant": "off",

@@ -73,9 +73,8 @@ def test_what_fails_does_not_end_the_rest(
     monkeypatch.setattr(services.survey, "look", broken)
     store = services._store
     schedule = DrillSchedule(store, services.drills, services.drill_results, every_s=0, environments=())
-    mine = Keeper(
-        store, services.fleet, services.survey, services.drill_results, schedule, Usage(store), services.staleness
-    )
+    others = (services.fleet, services.survey, services.drill_results, schedule, Usage(store), services.staleness)
+    mine = Keeper(store, *others, services.evaluation)
     mine.beat()
     assert "housekeeping failed" in caplog.text
     mine.stop()

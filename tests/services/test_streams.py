@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 from downhaul_server.services import streams as streams_module
+from downhaul_server.services import topics as topics_module
 from downhaul_server.services.actors import SdkKey
 from downhaul_server.services.changes import difference
 from downhaul_server.services.container import Services
@@ -234,13 +235,13 @@ class TestChanges:
         self, services: Services, key: SdkKey, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         made: list[str] = []
-        change_event = streams_module.change_event
+        change_event = topics_module.change_event
 
         def counted(content: Content, revision: int, after: Snapshot) -> Event:
             made.append(after.service)
             return change_event(content, revision, after)
 
-        monkeypatch.setattr(streams_module, "change_event", counted)
+        monkeypatch.setattr(topics_module, "change_event", counted)
         with listen(services, key, CHECKOUT) as listener:
             listener.next("snapshot")
             services.flags.patch(ADMIN, CHECKOUT, FLAG, {"description": "nothing that matters"})
@@ -286,7 +287,7 @@ class TestChanges:
 
         with listen(services, key, CHECKOUT) as broken, listen(services, key, PAYMENTS) as whole:
             broken.next("snapshot"), whole.next("snapshot")
-            monkeypatch.setattr(streams_module, "change_event", fail)
+            monkeypatch.setattr(topics_module, "change_event", fail)
             services.kill.kill(ADMIN, CHECKOUT, FLAG)
             wait_until(broken.ended, "it is cut")
             assert broken.stream.reason is Reason.FAILED and broken.of("end") == []

@@ -1,4 +1,4 @@
-"""`/keys`: SDK keys and API tokens. A token is shown in the answer that makes it, and never again."""
+"""`/keys`: SDK keys, client keys and API tokens. A token is shown in the answer that makes it, and never again."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from downhaul_server.services.actors import ROLES, Actor
 from downhaul_server.services.container import Services
 from downhaul_server.services.documents import timestamp
 from downhaul_server.services.errors import InProgress, Invalid, ServiceError
+from downhaul_server.services.keys import EVALUATORS
 from downhaul_server.settings import Settings
 from flask import Blueprint, Response, request
 
@@ -89,11 +90,11 @@ def expiry(name: str = "expires") -> str | None:
 def _wanted() -> dict[str, Any]:
     kind = request.form.get("kind", "")
     wanted: dict[str, Any] = {
-        "kind": "sdk" if kind == "sdk" else "api",
+        "kind": kind if kind in EVALUATORS else "api",
         "name": request.form.get("name", "").strip(),
         "services": forms.words("services"),
     }
-    if kind == "sdk":
+    if kind in EVALUATORS:
         return wanted | {"environment": request.form.get("environment", "")}
     role = "killer" if kind == "kill" else request.form.get("role", "")
     return wanted | {"role": role, "environments": forms.words("environments"), "expires": expiry()}

@@ -51,6 +51,7 @@ def _facts(flag: Flag) -> list[tuple[str, str | None]]:
         ("Purpose", flag.get("purpose")),
         ("Tags", listed(flag.get("tags", []))),
         ("Expires", flag.get("expires")),
+        ("Clients", "may evaluate it: browsers see it" if flag.get("client") else None),
         *(("Variant", f"{name} = {value(variant)}{_off(flag, name)}") for name, variant in flag["variants"].items()),
         *(("Requires", f"{each['flag']} is {' or '.join(each['variants'])}") for each in flag.get("requires", [])),
         ("Version", f"{flag['version']}, of {when(flag['updated_at'])}"),

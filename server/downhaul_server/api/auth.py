@@ -1,4 +1,4 @@
-"""Who may call a route: each view declares one of three kinds, outermost, so that nothing is read before the check."""
+"""Who may call a route: each view declares its kind, outermost, so that nothing is read before the check."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from flask import Response, g, request
 from downhaul_server import browsers, rates
 from downhaul_server.addresses import client_address
 from downhaul_server.api.context import services, wiring
-from downhaul_server.services.actors import Actor, SdkKey
+from downhaul_server.services.actors import Actor, ClientKey, EnvironmentKey, SdkKey
 from downhaul_server.services.errors import Forbidden, Unauthenticated
 from downhaul_server.services.tokens import is_whole
 
@@ -22,7 +22,13 @@ V = TypeVar("V", bound=View)
 KILLS = "kill"
 """The blueprint that nothing ever holds up."""
 KIND = "downhaul_authentication"
-"""The attribute of a view that says how it is authenticated: `token`, `sdk` or `public`."""
+"""The attribute of a view that says how it is authenticated: `token`, `sdk`, `evaluation`, `stream` or `public`."""
+
+
+_A_KEY = {
+    SdkKey: "an SDK key, which reads snapshots under /sdk/v1",
+    ClientKey: "a client key, which evaluates flags under /ofrep/v1 and does nothing else",
+}
 
 
 def authenticated(view: View) -> View:
@@ -32,7 +38,7 @@ def authenticated(view: View) -> View:
     def checked(*args: Any, **kwargs: Any) -> Response:
         holder = _holder()
         if not isinstance(holder, Actor):
-            raise Forbidden("this is an SDK key: it reads snapshots under /sdk/v1; here an API token is needed")
+            raise Forbidden(f"this is {_A_KEY[type(holder)]}; here an API token is needed")
         return view(holder, *args, **kwargs)
 
     return declare(checked, "token")
@@ -45,10 +51,37 @@ def instances(view: View) -> View:
     def checked(*args: Any, **kwargs: Any) -> Response:
         holder = _holder()
         if not isinstance(holder, SdkKey):
-            raise Forbidden("this is an API token: snapshots are read with an SDK key")
+            what = "an API token" if isinstance(holder, Actor) else _A_KEY[type(holder)]
+            raise Forbidden(f"this is {what}: snapshots are read with an SDK key")
         return view(holder, *args, **kwargs)
 
     return declare(checked, "sdk")
+
+
+def evaluators(view: View) -> View:
+    """For OpenFeature's clients: the view gets the `EnvironmentKey` as its first argument. An API token is refused
+    (403), and a session is none of theirs: no other site can make a browser use it here."""
+
+    @wraps(view)
+    def checked(*args: Any, **kwargs: Any) -> Response:
+        g.holder = holder = _by_token(_only_key(request.environ), rates.KEYS)
+        if not isinstance(holder, EnvironmentKey):
+            raise Forbidden("this is an API token: flags are evaluated with an SDK key or a client key")
+        return view(holder, *args, **kwargs)
+
+    return declare(checked, "evaluation")
+
+
+def by_stream_token(view: View) -> View:
+    """For streams that browsers open, which send no header: the view gets the `EnvironmentKey` that `?token=` was made
+    for as its first argument."""
+
+    @wraps(view)
+    def checked(*args: Any, **kwargs: Any) -> Response:
+        g.holder = holder = services().notices.holder(request.args.get("token", ""))
+        return view(holder, *args, **kwargs)
+
+    return declare(checked, "stream")
 
 
 def public(view: V) -> V:
@@ -73,7 +106,7 @@ def address() -> str | None:
     return client_address(request.environ, wiring().settings.trusted_proxies)
 
 
-def _holder() -> Actor | SdkKey:
+def _holder() -> Actor | EnvironmentKey:
     token = bearer(request.environ)
     holder = _by_session() if token is None else _by_token(token)
     if isinstance(holder, Actor):
@@ -82,16 +115,24 @@ def _holder() -> Actor | SdkKey:
     return holder
 
 
-def _by_token(token: str) -> Actor | SdkKey:
+def _only_key(environ: Mapping[str, Any]) -> str:
+    """From either header. Who sends two different keys is refused: nobody could tell as whom they were heard."""
+    keys = {bearer(environ), environ.get("HTTP_X_API_KEY", "").strip() or None} - {None}
+    if len(keys) != 1:
+        raise Unauthenticated("expected one key, in the header Authorization (`Bearer <key>`) or X-API-Key")
+    return str(keys.pop())
+
+
+def _by_token(token: str, limit: tuple[str, ...] = rates.TOKENS) -> Actor | EnvironmentKey:
     """Raises Unauthenticated; TooMany for what only guesses look like, when too many were wrong. Never at a kill."""
     guessing = request.blueprint != KILLS and not is_whole(token)
     if guessing:
-        rates.current().check(rates.TOKENS, address())
+        rates.current().check(limit, address())
     try:
         return services().authenticate(token)
     except Unauthenticated:
         if request.blueprint != KILLS:
-            rates.current().failed(rates.TOKENS, address())
+            rates.current().failed(limit, address())
         raise
 
 

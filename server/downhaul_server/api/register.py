@@ -7,6 +7,7 @@ from flask import Flask
 from downhaul_server.api import context, docs, errors, fleet_metrics, kill_links, probes, report, requests, sdk, stream
 from downhaul_server.api.context import Wiring
 from downhaul_server.api.metrics import Metrics
+from downhaul_server.api.ofrep import routes as ofrep
 from downhaul_server.api.openapi import Api
 from downhaul_server.api.openings import Openings
 from downhaul_server.api.polls import Polls
@@ -69,5 +70,6 @@ def register(app: Flask, services: Services, settings: Settings) -> None:
         api.register_blueprint(blueprint)
     app.register_blueprint(docs.create_blueprint(api))
     app.register_blueprint(kill_links.blueprint)
+    app.register_blueprint(ofrep.blueprint)
     if settings.log_level != "debug":  # where each of them has its line in the log, each goes the whole way
         app.wsgi_app = Polls(Reports(Openings(app.wsgi_app, wiring), wiring), wiring)  # type: ignore[method-assign]

@@ -11,7 +11,7 @@ from flask import Flask, Response, g, request
 from downhaul_server import browsers
 from downhaul_server.addresses import client_address
 from downhaul_server.api.context import Wiring
-from downhaul_server.services.actors import Actor, SdkKey
+from downhaul_server.services.actors import Actor, EnvironmentKey
 
 log = structlog.get_logger("downhaul_server.access")
 
@@ -73,5 +73,5 @@ def log_request(
     )
 
 
-def _name(holder: Actor | SdkKey | None) -> str | None:
+def _name(holder: Actor | EnvironmentKey | None) -> str | None:
     return holder.name if holder else None

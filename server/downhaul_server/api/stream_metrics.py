@@ -6,7 +6,7 @@ from prometheus_client import CollectorRegistry, Counter, Gauge
 
 from downhaul_server.services.stream import Reason
 
-EVENTS = ("snapshot", "change", "heartbeat", "end")
+EVENTS = ("snapshot", "change", "message", "heartbeat", "end")
 
 
 class StreamMetrics:

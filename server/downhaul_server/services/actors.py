@@ -129,8 +129,8 @@ class Actor:
 
 
 @dataclass(frozen=True, slots=True)
-class SdkKey:
-    """An instance, by its SDK key: one environment, and the services that it may read."""
+class EnvironmentKey:
+    """Who evaluates flags, by a key: for one environment, and the services that it names."""
 
     id: str
     name: str
@@ -140,8 +140,20 @@ class SdkKey:
     """Tells its two tokens apart, while a rotation lasts."""
 
     def reaches(self, service: str) -> bool:
-        """Whether it may read the service."""
+        """Whether it is for the service."""
         return _covers(self.services, service)
+
+
+class SdkKey(EnvironmentKey):
+    """An instance. It may read whole snapshots, and evaluate every flag."""
+
+    __slots__ = ()
+
+
+class ClientKey(EnvironmentKey):
+    """A browser, or whoever has looked into one: the key is no secret. It may evaluate the flags marked for clients."""
+
+    __slots__ = ()
 
 
 def authorize(actor: Actor, action: Action, service: str | None = None, environment: str | None = None) -> None:

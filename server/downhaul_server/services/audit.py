@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from downhaul_server.services.access import newest_view, store_errors
-from downhaul_server.services.actors import ALL, Action, Actor, SdkKey, authorize
+from downhaul_server.services.actors import ALL, Action, Actor, EnvironmentKey, authorize
 from downhaul_server.services.export import export
 from downhaul_server.services.log_filters import LogFilter
 from downhaul_server.services.refusals import Refusals
@@ -40,7 +40,7 @@ class Audit:
         self._refusals = Refusals(store)
 
     def refused(
-        self, holder: Actor | SdkKey | None, action: str, target: str, address: str | None, detail: str = ""
+        self, holder: Actor | EnvironmentKey | None, action: str, target: str, address: str | None, detail: str = ""
     ) -> None:
         """Keep that somebody was refused: who (None: nobody whom we know), what they wanted, of what, from where.
 

@@ -6,7 +6,7 @@ from typing import Any
 
 from downhaul_server import limits
 from downhaul_server.services.acknowledgement import Acknowledgements
-from downhaul_server.services.actors import Actor, SdkKey
+from downhaul_server.services.actors import Actor, EnvironmentKey
 from downhaul_server.services.audience import Audience
 from downhaul_server.services.audit import Audit
 from downhaul_server.services.bulletin import Bulletin
@@ -17,7 +17,9 @@ from downhaul_server.services.drill import Drills
 from downhaul_server.services.drill_results import NOTE, DrillResults
 from downhaul_server.services.drill_schedule import DrillSchedule
 from downhaul_server.services.evaluate import Evaluate
+from downhaul_server.services.evaluation import Evaluation
 from downhaul_server.services.evaluations import Evaluations
+from downhaul_server.services.flag_sets import FlagSets
 from downhaul_server.services.flags import Flags
 from downhaul_server.services.fleet import Fleet
 from downhaul_server.services.history import History
@@ -30,6 +32,7 @@ from downhaul_server.services.kill import Kill
 from downhaul_server.services.latency import Latency
 from downhaul_server.services.links import Links
 from downhaul_server.services.logins import Logins
+from downhaul_server.services.notices import Notices
 from downhaul_server.services.oidc import OpenId
 from downhaul_server.services.overview import Overview
 from downhaul_server.services.passwords import Passwords
@@ -84,6 +87,8 @@ class Services:
         self.overview = Overview(store, self.survey)
         self.bulletin = Bulletin(store)
         self.evaluations = Evaluations(store, settings.default_environment)
+        self.evaluation = Evaluation(store, FlagSets(self.snapshots), self.evaluations)
+        self.notices = Notices(self.keys, self.evaluation, self.streams)
         self.staleness = Staleness(store, committer, settings.default_environment)
         self.latency = Latency(store, self.fleet)
         self.drill_results = DrillResults(store)
@@ -108,9 +113,11 @@ class Services:
         sender = Sender(settings.webhook_allow)
         self.hooks = Hooks(store, committer, sender, settings.public_url)
         HookDelivery(store, committer, sender, settings.public_url).start()
-        Keeper(store, self.fleet, self.survey, self.drill_results, schedule, usage, self.staleness).start()
+        Keeper(
+            store, self.fleet, self.survey, self.drill_results, schedule, usage, self.staleness, self.evaluation
+        ).start()
 
-    def authenticate(self, token: str) -> Actor | SdkKey:
+    def authenticate(self, token: str) -> Actor | EnvironmentKey:
         """Who holds this token. Asks nobody. Raises Unauthenticated, and Unavailable while nothing is loaded."""
         return self.keys.authenticate(token)
 

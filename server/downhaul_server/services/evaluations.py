@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from downhaul_server.services.access import newest_view, store_errors
-from downhaul_server.services.actors import Action, Actor, SdkKey, authorize, home
+from downhaul_server.services.actors import Action, Actor, EnvironmentKey, authorize, home
 from downhaul_server.services.documents import existing, timestamp
 from downhaul_server.services.names import address, resolve
 from downhaul_server.store import Document, Store
@@ -27,8 +27,12 @@ class Evaluations:
         self._store = store
         self._default_environment = default_environment
 
-    def add(self, key: SdkKey, service: str, counts: Mapping[str, Mapping[str, int]]) -> None:
+    def add(self, key: EnvironmentKey, service: str, counts: Mapping[str, Mapping[str, int]]) -> None:
         """What an instance of the service has counted. Flags that are not there are left out: nothing is endless."""
+        self.count(service, key.environment, counts)
+
+    def count(self, service: str, environment: str, counts: Mapping[str, Mapping[str, int]]) -> None:
+        """Evaluations of a service's flags (flag -> variant -> number) in an environment, wherever they were made."""
         view = newest_view(self._store)
         hour, day = self._hour(), self._hour() // 24
         periods = {f"h{hour}": HOURS_KEPT * HOUR_S, f"d{day}": DAYS_KEPT * DAY_S}
@@ -40,7 +44,7 @@ class Evaluations:
             for variant, number in variants.items():
                 if number:
                     known = variant if variant in document.body["variants"] else OTHER
-                    self._store.news.count(f"{owner}@{key.environment}", _field(flag, known), number, periods)
+                    self._store.news.count(f"{owner}@{environment}", _field(flag, known), number, periods)
 
     def of(
         self, actor: Actor, service: str, flag: str, *, environment: str | None = None, hours: int = 24

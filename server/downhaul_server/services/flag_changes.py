@@ -13,6 +13,7 @@ from downhaul_server.services.actors import ALL, Action, Actor, authorize
 from downhaul_server.services.documents import READ_ONLY, check_fields, check_same, copied, refusing, same_json, stamped
 from downhaul_server.services.errors import Invalid, Path
 from downhaul_server.services.flag_forms import (
+    CLIENT,
     DEFINITION,
     FIELDS,
     STATE,
@@ -101,22 +102,24 @@ class Difference:
     """What differs between a flag before and after."""
 
     metadata: bool
+    exposure: bool
+    """Whether clients may evaluate it."""
     definition: bool
     environments: tuple[str, ...]
 
     def __bool__(self) -> bool:
-        return self.metadata or self.definition or bool(self.environments)
+        return self.metadata or self.exposure or self.definition or bool(self.environments)
 
     def authorize(self, actor: Actor, service: str) -> None:
         """Raises Forbidden. What is the same in every environment is for those who reach every one."""
-        if self.metadata or self.definition:
+        if self.metadata or self.exposure or self.definition:
             authorize(actor, Action.EDIT, service, ALL)
         for environment in self.environments:
             authorize(actor, Action.EDIT, service, environment)
 
     def touches(self, service: str) -> tuple[tuple[str, str], ...]:
-        """Whose snapshots it changes: none when only the description or the like differs."""
-        if self.definition:
+        """Whose evaluations it changes: nobody's when only the description or the like differs."""
+        if self.definition or self.exposure:
             return ((service, ALL),)
         return tuple((service, environment) for environment in self.environments)
 
@@ -127,7 +130,8 @@ def difference(before: Body, after: Body) -> Difference:
     one, other = comparable(before, environments), comparable(after, environments)
     changed = {name for name in one if not same_json(one[name], other[name])}
     return Difference(
-        metadata=not changed <= {*DEFINITION, "environments"},
+        metadata=not changed <= {*DEFINITION, CLIENT, "environments"},
+        exposure=CLIENT in changed,
         definition=not changed.isdisjoint(DEFINITION),
         environments=tuple(
             name for name in environments if not same_json(one["environments"][name], other["environments"][name])

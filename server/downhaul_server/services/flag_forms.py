@@ -17,8 +17,10 @@ from downhaul_server.store import Document
 DEFINITION = ("type", "salt", "variants", "off_variant", "requires")
 """What an evaluation looks at, the same in every environment."""
 METADATA = ("description", "owner", "purpose", "tags", "expires")
+CLIENT = "client"
+"""Whether clients that can keep no secret (browsers) may evaluate it. Flags stored by older releases do not say: no."""
 STATE = ("on", "killed", "rules", "otherwise")
-FIELDS = frozenset({"key", "service", *DEFINITION, *METADATA, "environments"})
+FIELDS = frozenset({"key", "service", *DEFINITION, *METADATA, CLIENT, "environments"})
 
 Body = Mapping[str, Any]
 
@@ -40,6 +42,7 @@ def complete(document: Body, service: str, key: str, before: Document | None) ->
         "purpose": given.get("purpose", "release"),
         "tags": copied(given.get("tags", [])),
         "expires": given.get("expires"),
+        CLIENT: given.get(CLIENT, False),
         "salt": _salt(given, flag_name(service, key), before),
         "variants": copied(variants),
         "order": list(variants) if isinstance(variants, Mapping) else [],
@@ -62,6 +65,11 @@ def _off_variant(variants: Any, boolean: bool) -> Any:
     if not boolean or not isinstance(variants, Mapping) or "off" in variants:
         return "off" if boolean else None
     return next((name for name, value in variants.items() if value is False), None)
+
+
+def for_clients(flag: Body) -> bool:
+    """Whether a stored flag is marked for clients."""
+    return bool(flag.get(CLIENT, False))
 
 
 def default_state(flag: Body) -> dict[str, Any]:
@@ -114,6 +122,7 @@ def comparable(flag: Body, environments: Iterable[str]) -> dict[str, Any]:
         "key": flag["key"],
         "service": flag["service"],
         **{name: flag[name] for name in METADATA},
+        CLIENT: for_clients(flag),
         **{name: flag[name] for name in DEFINITION},
         "variants": {name: flag["variants"][name] for name in flag["order"]},
         "environments": {name: _public(state_of(flag, name)) for name in environments},

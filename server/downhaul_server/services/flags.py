@@ -315,7 +315,7 @@ def _flag(view: View, service: str, flag: str) -> Document:
 
 def _patched(before: Document, changes: dict[str, Any]) -> dict[str, Any]:
     """The whole flag that a patch means, as a client would send it."""
-    whole = {name: before.body[name] for name in FIELDS}
+    whole = {name: before.body[name] for name in FIELDS if name in before.body}
     whole["variants"] = {name: whole["variants"][name] for name in before.body["order"]}
     merged = merge_patch(whole, changes)
     for environment, state in (changes.get("environments") or {}).items():

@@ -11,6 +11,7 @@ from downhaul_server.services.deafness import Deafness
 from downhaul_server.services.drill_results import DrillResults
 from downhaul_server.services.drill_schedule import DrillSchedule
 from downhaul_server.services.errors import ServiceError
+from downhaul_server.services.evaluation import Evaluation
 from downhaul_server.services.fleet import Fleet
 from downhaul_server.services.staleness import LOAD_S as STALENESS_S
 from downhaul_server.services.staleness import Staleness
@@ -25,6 +26,7 @@ CLOCK_S = 10.0
 FORGET_S = 60.0
 SWEEP_S = 600.0
 DEAF_S = 2.0
+COUNTS_S = 5.0
 RELOAD_S = 60.0
 LEASE = "fleet"
 LEASE_S = 10.0
@@ -52,11 +54,13 @@ class Keeper:
         schedule: DrillSchedule,
         usage: Usage,
         staleness: Staleness,
+        evaluation: Evaluation,
     ) -> None:
         deafness = Deafness(store, survey)
         self._store = store
         self._fleet = fleet
         self._usage = usage
+        self._evaluation = evaluation
         self._deafness = deafness
         self._lease = store.lease(LEASE, LEASE_S)
         self._stopping = threading.Event()
@@ -69,6 +73,7 @@ class Keeper:
             _Chore(results.load, RELOAD_S),
             _Chore(deafness.look, DEAF_S, alone=True),
             _Chore(schedule.run_due, BEAT_S, alone=True),
+            _Chore(evaluation.flush, COUNTS_S),
             _Chore(usage.flush, FLUSH_S),
             _Chore(staleness.load, STALENESS_S),
             _Chore(self._sweep, SWEEP_S, alone=True),
@@ -96,6 +101,7 @@ class Keeper:
     def _run(self) -> None:
         while not self._stopping.wait(BEAT_S):
             self.beat()
+        self._do(_Chore(self._evaluation.flush, 0))
         self._do(_Chore(self._usage.flush, 0))
         self._do(_Chore(self._lease.release, 0))
 

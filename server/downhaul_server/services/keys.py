@@ -1,14 +1,25 @@
-"""SDK keys and API tokens: make, list, revoke. A token is shown once; only its hash is kept."""
+"""SDK keys, client keys and API tokens: make, list, revoke. A token is shown once; only its hash is kept."""
 
 from __future__ import annotations
 
 import secrets
 from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
+from types import MappingProxyType
 from typing import Any
 
 from downhaul_server.services import tokens
-from downhaul_server.services.actors import ALL, ROLES, Action, Actor, Grant, SdkKey, authorize
+from downhaul_server.services.actors import (
+    ALL,
+    ROLES,
+    Action,
+    Actor,
+    ClientKey,
+    EnvironmentKey,
+    Grant,
+    SdkKey,
+    authorize,
+)
 from downhaul_server.services.commit import Committer, Plan
 from downhaul_server.services.documents import check_fields, copied, existing, now, timestamp
 from downhaul_server.services.errors import Forbidden, InProgress, Invalid, NotFound, OperationConflict, Unauthenticated
@@ -19,6 +30,7 @@ from downhaul_server.store import Document, View
 
 FIELDS = {
     "sdk": ("kind", "name", "services", "environment"),
+    "client": ("kind", "name", "services", "environment"),
     "api": ("kind", "name", "services", "environments", "role", "expires"),
 }
 """What a client sets, by kind."""
@@ -27,13 +39,15 @@ INTERNAL = frozenset({"hash", "previous_hash", "made_by", "rotated_by"})
 OVERLAP_S = 24 * 3600
 LONGEST_OVERLAP_S = 30 * 24 * 3600
 MARK_LENGTH = 16
+EVALUATORS: Mapping[str, type[EnvironmentKey]] = MappingProxyType({"sdk": SdkKey, "client": ClientKey})
+"""Kinds of keys for those who evaluate flags."""
 
 Body = Mapping[str, Any]
 
 
 class Keys:
-    """Documents: `{id, kind, name, services, created_at, created_by}` with, for `sdk`, `environment`, and for `api`,
-    `role`, `environments`, `expires` (RFC 3339 or None). Never the token or its hash.
+    """Documents: `{id, kind, name, services, created_at, created_by}` with, for `sdk` and `client`, `environment`, and
+    for `api`, `role`, `environments`, `expires` (RFC 3339 or None). Never the token or its hash.
 
     Also `last_used` (RFC 3339 or None; coarse), and of a key that was rotated `rotated_at` and `previous_expires`, when
     the token before ends, or has ended."""
@@ -151,7 +165,7 @@ class Keys:
 
         self._committer.run(actor, plan, request=("key.revoke", key_id), operation=operation)
 
-    def authenticate(self, token: str) -> Actor | SdkKey:
+    def authenticate(self, token: str) -> Actor | EnvironmentKey:
         """Who holds this token. Asks nobody. Raises Unauthenticated, and Unavailable while nothing is loaded."""
         if self._admin_token and tokens.same(token, self._admin_token):
             return Actor.single("admin", "admin", "admin", secret=tokens.secret_of(token))
@@ -166,12 +180,19 @@ class Keys:
         if digest != key["hash"] and not _overlaps(key):
             raise Unauthenticated("the token has expired: the key was rotated")
         self._usage.note(key["id"])
-        return _holder(document, token, digest)
+        return holder(document, token, digest)
 
-    def holds(self, key: SdkKey) -> bool:
-        """Whether an SDK key is still what it was when it was authenticated. Asks nobody."""
-        document = self._committer.view.get(address("key", key.id))
-        return document is not None and any(_holder(document, "", digest) == key for digest in _standing(document.body))
+    def holds(self, key: EnvironmentKey) -> bool:
+        """Whether a key is still what it was when it was authenticated. Asks nobody."""
+        return key in self.standing(key.id)
+
+    def standing(self, key_id: str) -> dict[EnvironmentKey, str]:
+        """Who holds the tokens of a key that are good, with the hash of each; nothing for API tokens. Asks nobody."""
+        document = self._committer.view.get(address("key", key_id))
+        if document is None:
+            return {}
+        holders = {holder(document, "", digest): digest for digest in _standing(document.body)}
+        return {each: digest for each, digest in holders.items() if isinstance(each, EnvironmentKey)}
 
     def _find(self, digest: str) -> Document | None:
         # What is looked up is a hash: how long that takes tells nothing of the token.
@@ -276,7 +297,7 @@ def _complete(document: Body) -> dict[str, Any]:
         raise Invalid.at("kind", message=f"expected one of {', '.join(FIELDS)}")
     check_fields(document, FIELDS[kind])
     key = {"kind": kind, "name": document.get("name"), "services": _unique(document.get("services"))}
-    if kind == "sdk":
+    if kind in EVALUATORS:
         return key | {"environment": document.get("environment")}
     if document.get("role") not in ROLES:
         raise Invalid.at("role", message=f"expected one of {', '.join(ROLES)}")
@@ -309,7 +330,7 @@ def _check_scope(view: View, key: Body) -> None:
         for index, name in enumerate(key.get(field, ())):
             if name != ALL and view.get(address(kind, str(name))) is None:
                 faults.append(((field, index), f"there is no {kind} {name}"))
-    if key["kind"] == "sdk" and view.get(address("environment", str(key["environment"]))) is None:
+    if key["kind"] in EVALUATORS and view.get(address("environment", str(key["environment"]))) is None:
         faults.append((("environment",), f"there is no environment {key['environment']}"))
     if not isinstance(key["name"], str) or not key["name"]:
         faults.append((("name",), "missing"))
@@ -317,11 +338,11 @@ def _check_scope(view: View, key: Body) -> None:
         raise Invalid(faults)
 
 
-def _holder(document: Document, token: str, digest: str) -> Actor | SdkKey:
+def holder(document: Document, token: str, digest: str) -> Actor | EnvironmentKey:
+    """Whoever comes with the token (of this hash) of a stored key."""
     key = document.body
-    if key["kind"] == "sdk":
-        services = frozenset(key["services"])
-        return SdkKey(key["id"], key["name"], key["environment"], services, digest[:MARK_LENGTH])
+    if kind := EVALUATORS.get(key["kind"]):
+        return kind(key["id"], key["name"], key["environment"], frozenset(key["services"]), digest[:MARK_LENGTH])
     return Actor.single(
         key["name"],
         "token",

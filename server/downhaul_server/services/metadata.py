@@ -1,4 +1,4 @@
-"""What is said of a flag and decides nothing: description, owner, purpose, tags, expiry date."""
+"""What is said of a flag and decides nothing: description, owner, purpose, tags, expiry date, whom it is for."""
 
 from __future__ import annotations
 
@@ -27,6 +27,8 @@ def _faults(flag: Mapping[str, Any]) -> Iterator[tuple[Path, str]]:
         yield ("purpose",), f"expected one of {', '.join(PURPOSES)}"
     if not _is_tags(flag["tags"]):
         yield ("tags",), f"expected at most {MOST_TAGS} texts of 1 to {LONGEST_TAG} characters"
+    if not isinstance(flag["client"], bool):
+        yield ("client",), "expected true or false"
     if flag["expires"] is not None and not _is_day(flag["expires"]):
         yield ("expires",), "expected a day as YYYY-MM-DD"
 

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 from downhaul_server.services.actors import Actor
 from downhaul_server.services.documents import same_json
 from downhaul_server.services.errors import ApprovalRequired, Invalid
-from downhaul_server.services.flag_forms import comparable, definition_of, state_of
+from downhaul_server.services.flag_forms import comparable, definition_of, for_clients, state_of
 from downhaul_server.services.names import parts
 from downhaul_server.services.references import reached_by_segment
 from downhaul_server.store import View
@@ -90,6 +90,8 @@ def _harmless(before: Body | None, after: Body | None, place: str) -> bool:
     if before is None or after is None:
         # A new flag that is off takes nothing from anybody; with a flag that goes, callers' defaults come.
         return after is not None and not state_of(after, place)["on"]
+    if for_clients(before) != for_clients(after):
+        return False  # in every environment, it is shown to everybody, or taken from them
     one, other = _state(before, place), _state(after, place)
     if same_json(definition_of(before), definition_of(after)):
         return only_switches_off(one, other)

@@ -14,7 +14,7 @@ from typing import Any
 
 from downhaul_server.addresses import neighbourhood
 from downhaul_server.redaction import hide
-from downhaul_server.services.actors import Actor, SdkKey
+from downhaul_server.services.actors import Actor, ClientKey, EnvironmentKey
 from downhaul_server.services.documents import timestamp
 from downhaul_server.store import Store, StoreError
 
@@ -34,7 +34,7 @@ LONGEST = 200
 """Characters of each text."""
 STOP_S = 2.0
 
-Holder = Actor | SdkKey
+Holder = Actor | EnvironmentKey
 
 
 @dataclass(slots=True)
@@ -165,7 +165,8 @@ def _body(window: _Window) -> dict[str, Any]:
 def _name(holder: Holder | None) -> dict[str, Any] | None:
     if holder is None or isinstance(holder, Actor):
         return holder.to_json() if holder else None
-    return {"name": holder.name, "kind": "sdk", "role": None, "token": holder.id, "address": None}
+    kind = "client" if isinstance(holder, ClientKey) else "sdk"
+    return {"name": holder.name, "kind": kind, "role": None, "token": holder.id, "address": None}
 
 
 def _clean(text: str) -> str:

@@ -8,8 +8,9 @@ from collections import deque
 from collections.abc import Callable
 from enum import StrEnum
 from itertools import islice
+from typing import Any
 
-from downhaul_server.services.actors import SdkKey
+from downhaul_server.services.actors import EnvironmentKey
 from downhaul_server.services.events import Event
 
 MOST_WAITING = 64
@@ -54,12 +55,12 @@ class Stream:
 
     __slots__ = (
         *("_cut", "_idle", "_send_now", "_waiting", "_wake"),
-        *("ends_at", "key", "place", "process", "reason", "slot"),
+        *("ends_at", "key", "process", "reason", "slot", "topic"),
     )
 
-    def __init__(self, key: SdkKey, service: str, process: str | None, ends_at: float, slot: int) -> None:
+    def __init__(self, key: EnvironmentKey, topic: Any, process: str | None, ends_at: float, slot: int) -> None:
         self.key = key
-        self.place = (service, key.environment)
+        self.topic = topic
         self.process = process
         self.ends_at = ends_at
         """When it has lived long enough, by the monotonic clock."""

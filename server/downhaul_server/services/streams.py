@@ -13,16 +13,16 @@ from collections import Counter
 from collections.abc import Callable, Iterable
 from functools import partial
 from itertools import count
+from typing import Any
 
-from downhaul_server.services.actors import SdkKey
-from downhaul_server.services.changes import change_event
+from downhaul_server.services.actors import ClientKey, EnvironmentKey, SdkKey
 from downhaul_server.services.errors import NotFound, Overloaded, Unauthenticated, Unavailable
-from downhaul_server.services.events import Event
 from downhaul_server.services.keys import Keys
 from downhaul_server.services.observers import Fleet, Observer, Unobserved
 from downhaul_server.services.resumption import Resumptions
-from downhaul_server.services.snapshots import Snapshot, Snapshots
+from downhaul_server.services.snapshots import Snapshots
 from downhaul_server.services.stream import Reason, Stream
+from downhaul_server.services.topics import SnapshotTopic, Topic
 from downhaul_server.store import Document, Store
 
 log = logging.getLogger(__name__)
@@ -41,14 +41,15 @@ RETRY_MS = 1000
 RETRY_MS_PER_STREAM = 2
 """After a shutdown all of them have to be taken up by others, at about five hundred a second."""
 
-Place = tuple[str, str]
+CLIENTS_SHARE = 0.5
+"""Whoever has a client key may open streams, and everybody has it: they never take more of a process than this."""
 
 
 class _Channel:
-    """Everybody who streams one service in one environment: all of them hold, or are about to get, one snapshot."""
+    """Everybody who streams one topic: all of them hold, or are about to get, one state of it."""
 
-    def __init__(self, snapshot: Snapshot) -> None:
-        self.snapshot = snapshot
+    def __init__(self, state: Any) -> None:
+        self.state = state
         self.streams: set[Stream] = set()
 
 
@@ -77,12 +78,13 @@ class Streams:
         self._resumptions = Resumptions(store)
         self._observer: Observer = Unobserved()
         self._lock = threading.Lock()
-        self._channels: dict[Place, _Channel] = {}
+        self._channels: dict[Topic[Any], _Channel] = {}
         self._wheel: tuple[set[Stream], ...] = tuple(set() for _ in range(SPOKES))
         self._turns = count()
         self._held: Counter[str] = Counter()
         """Streams by the id of their key."""
         self._live = 0
+        self._live_clients = 0
         self._known_keys: tuple[Document, ...] = ()
         self._news = threading.Event()
         self._thread: threading.Thread | None = None
@@ -94,26 +96,36 @@ class Streams:
         self._observer = observer
 
     def open(self, key: SdkKey, service: str, process: str | None, last: tuple[str, int] | None) -> Stream:
-        """A stream that begins with what its client lacks. Whoever gets it must `close` it, whatever happens.
+        """A stream of a service's snapshots, as `start` has it. Raises Forbidden, NotFound, Overloaded, Unavailable.
 
-        `last` is the position (epoch, revision) that the client holds. Raises Forbidden, NotFound, Overloaded (too
-        many), Unavailable.
+        `last` is the position (epoch, revision) that the client holds.
         """
         snapshot = self._snapshots.get(key, service)
+        topic = SnapshotTopic(
+            service, key.environment, key, self._store, self._snapshots, self._resumptions, self._fleet
+        )
+        return self.start(key, topic, snapshot, process, last)
+
+    def start(
+        self, key: EnvironmentKey, topic: Topic[Any], newest: Any, process: str | None = None, last: Any = None
+    ) -> Stream:
+        """A stream that begins with what its client lacks. Whoever gets it must `close` it, whatever happens.
+
+        `newest`: the topic's state. Raises Overloaded (too many), Unauthenticated, Unavailable.
+        """
         ends_at = self._clock() + self._age_s * random.uniform(*AGES)  # noqa: S311 - spread, no secret
-        stream = Stream(key, service, process, ends_at, next(self._turns) % SPOKES)
+        stream = Stream(key, topic, process, ends_at, next(self._turns) % SPOKES)
         with self._lock:
             self._check_room(key)
-            # The channel's snapshot, not the newest: the events that follow build on it.
-            snapshot = self._join(stream, snapshot)
+            # The channel's state, not the newest: the events that follow build on it.
+            state = self._join(stream, newest)
         self._observer.opened()
         try:
-            if process is not None:
-                self._fleet.stream_opened(key, service, process)
+            topic.opened(process)
             if not self._keys.holds(key):  # revoked since it was looked at: whoever ends streams may not have seen us
                 stream.finish(Reason.REVOKED)
                 raise Unauthenticated("the token is not known here")
-            first = self._first(snapshot, last)
+            first = topic.first(state, last)
             stream.begin(first)
         except BaseException:
             stream.finish(Reason.FAILED)
@@ -128,64 +140,52 @@ class Streams:
             if stream not in self._wheel[stream.slot]:
                 return
             self._wheel[stream.slot].discard(stream)
-            channel = self._channels.get(stream.place)
+            channel = self._channels.get(stream.topic)
             if channel is not None:
                 channel.streams.discard(stream)
                 if not channel.streams:
-                    del self._channels[stream.place]
+                    del self._channels[stream.topic]
             self._live -= 1
+            self._live_clients -= isinstance(stream.key, ClientKey)
             self._held[stream.key.id] -= 1
             if not self._held[stream.key.id]:
                 del self._held[stream.key.id]
         # Whoever closes it while it lives has lost its client, or its process.
         reason = stream.finish(Reason.SHUTDOWN if self._stopping else Reason.CLIENT)
         self._observer.ended(reason)
-        if stream.process is not None:
-            self._fleet.stream_closed(stream.key, stream.place[0], stream.process, reason is Reason.CLIENT)
+        stream.topic.closed(stream.process, reason is Reason.CLIENT)
 
     def stop(self) -> None:
         """End all of them, with a word to each, and take no more. Does not block; idempotent."""
         self._stopping = True
         self._news.set()
 
-    def _check_room(self, key: SdkKey) -> None:
+    def _check_room(self, key: EnvironmentKey) -> None:
         if self._stopping:
             raise Unavailable("this server process is about to end")
         if self._live >= self._most:
             raise Overloaded(f"this server process holds {self._most} streams, and takes no more")
+        if isinstance(key, ClientKey) and self._live_clients >= self._most * CLIENTS_SHARE:
+            raise Overloaded("this server process holds as many streams of browsers as it takes")
         if self._held[key.id] >= self._most_per_key:
             raise Overloaded(f"there are {self._most_per_key} streams with the key {key.name} already")
 
-    def _join(self, stream: Stream, newest: Snapshot) -> Snapshot:
-        channel = self._channels.get(stream.place)
+    def _join(self, stream: Stream, newest: Any) -> Any:
+        channel = self._channels.get(stream.topic)
         if channel is None:
-            channel = self._channels[stream.place] = _Channel(newest)
+            channel = self._channels[stream.topic] = _Channel(newest)
             # The thread may just have looked, without this channel; and it sleeps while there is none.
             self._news.set()
         channel.streams.add(stream)
         self._wheel[stream.slot].add(stream)
         self._held[stream.key.id] += 1
         self._live += 1
+        self._live_clients += isinstance(stream.key, ClientKey)
         if self._thread is None:
             self._unsubscribe = self._store.subscribe(lambda view, entry: self._news.set())
             self._thread = threading.Thread(target=self._run, name="downhaul-streams", daemon=True)
             self._thread.start()
-        return channel.snapshot
-
-    def _first(self, snapshot: Snapshot, last: tuple[str, int] | None) -> Event:
-        if last is None or last[0] != snapshot.epoch:
-            return snapshot.event
-        # Who is ahead of us was served by a server that is; nothing older than it has is ever sent.
-        if last[1] >= snapshot.revision:
-            return self._heartbeat(snapshot)
-        view = self._snapshots.view
-        event = self._resumptions.event(view, snapshot, last[1]) if view.epoch == snapshot.epoch else None
-        return event or snapshot.event
-
-    def _heartbeat(self, snapshot: Snapshot) -> Event:
-        age_s = round(self._store.view.age_s, 1)
-        data = {"epoch": snapshot.epoch, "revision": snapshot.revision, "age_s": age_s}
-        return Event.of("heartbeat", data, at=snapshot.position)
+        return channel.state
 
     # The rest runs in the thread.
 
@@ -220,30 +220,30 @@ class Streams:
         if keys is not self._known_keys:
             self._known_keys = keys
             self._end_revoked()
-        for place, channel in channels:
+        # Instances first: what is committed may be a kill.
+        channels.sort(key=lambda pair: not isinstance(pair[0], SnapshotTopic))
+        for topic, channel in channels:
             try:
-                self._advance(channel, self._snapshots.of(view, *place))
+                self._advance(topic, channel, topic.newest(view))
             except NotFound:
-                self._end(self._closed(place), Reason.REVOKED)
+                self._end(self._closed(topic), Reason.REVOKED)
             except Exception:  # one service's streams must not fail with another's
-                log.exception("streams: no event could be made for %s in %s", *place)
-                for stream in self._closed(place):
+                log.exception("streams: no event could be made for %s", topic)
+                for stream in self._closed(topic):
                     stream.finish(Reason.FAILED)
 
-    def _closed(self, place: Place) -> list[Stream]:
+    def _closed(self, topic: Topic[Any]) -> list[Stream]:
         """Close a channel, so that whoever comes now gets a new one; gives its streams."""
         with self._lock:
-            channel = self._channels.pop(place, None)
+            channel = self._channels.pop(topic, None)
             return list(channel.streams) if channel else []
 
-    def _advance(self, channel: _Channel, after: Snapshot) -> None:
-        before = channel.snapshot
-        same_epoch = before.epoch == after.epoch
-        if same_epoch and after.revision <= before.revision:
+    def _advance(self, topic: Topic[Any], channel: _Channel, after: Any) -> None:
+        event = topic.change(channel.state, after)
+        if event is None:
             return
-        event = change_event(before.content, before.revision, after) if same_epoch else after.event
         with self._lock:
-            channel.snapshot = after
+            channel.state = after
             streams = list(channel.streams)
         for stream in _unhurried(streams):
             stream.push(event)
@@ -253,11 +253,11 @@ class Streams:
         """One spoke's turn: heartbeats, and the end of those that are old."""
         with self._lock:
             streams = [stream for stream in spoke if stream.reason is None]
-            snapshots = {stream.place: self._channels[stream.place].snapshot for stream in streams}
-        beats = {place: self._heartbeat(snapshot) for place, snapshot in snapshots.items()}
+            states = {stream.topic: self._channels[stream.topic].state for stream in streams}
+        beats = {topic: topic.heartbeat(state) for topic, state in states.items()}
         idle = [stream for stream in streams if stream.idle]  # the others have events on their way
         for stream in idle:
-            stream.push(beats[stream.place])
+            stream.push(beats[stream.topic])
         if idle:
             self._observer.sent("heartbeat", len(idle))
         now = self._clock()
@@ -283,14 +283,10 @@ class Streams:
         within_ms = RETRY_MS + RETRY_MS_PER_STREAM * len(ending)
         # At the end of the process all are told before the first of them is taken leave of.
         for stream in ending if self._stopping else _unhurried(ending):
-            stream.end(_last_event(reason, within_ms), reason)
+            retry_ms = random.randint(SOONEST_RETRY_MS, within_ms)  # noqa: S311 - spread, no secret
+            stream.end(stream.topic.end(reason.value, retry_ms), reason)
         if ending:
             self._observer.sent("end", len(ending))
-
-
-def _last_event(reason: Reason, within_ms: int) -> Event:
-    retry = random.randint(SOONEST_RETRY_MS, within_ms)  # noqa: S311 - spread, no secret
-    return Event.of("end", {"reason": reason.value}, retry_ms=retry)
 
 
 def _unhurried(streams: list[Stream]) -> Iterable[Stream]:

@@ -12,11 +12,11 @@ import zlib
 ALPHABET = string.digits + string.ascii_uppercase + string.ascii_lowercase
 RANDOM_LENGTH = 43
 """Digits of base 62 for 256 bits. Only letters and digits, so that a double click selects all of it."""
-TOKEN = re.compile(rf"(?P<body>dh_(?:sdk|api|kill)_[0-9A-Za-z]{{{RANDOM_LENGTH}}})_(?P<checksum>[0-9a-f]{{8}})")
+TOKEN = re.compile(rf"(?P<body>dh_(?:sdk|client|api|kill)_[0-9A-Za-z]{{{RANDOM_LENGTH}}})_(?P<checksum>[0-9a-f]{{8}})")
 
 
 def make(kind: str, seed: bytes) -> str:
-    """The token of this kind (`sdk`, `api`, or `kill` for a kill link) for a seed of 32 secret bytes."""
+    """The token of this kind (`sdk`, `client`, `api`, or `kill` for a kill link) for a seed of 32 secret bytes."""
     number = int.from_bytes(seed, "big")
     digits = []
     for _ in range(RANDOM_LENGTH):

@@ -69,6 +69,8 @@ def _flag(before: Body | None, after: Body | None, names: Names) -> Iterator[str
         yield from _standing(before or {}, "was", names)
     elif before is None:
         yield f"Creates the {after['type']} flag {after['service']}/{after['key']}."
+        if after.get("client"):
+            yield "Clients may evaluate it: browsers see it."
         yield from _standing(after, "is", names)
     else:
         yield from _labels(before, after)
@@ -190,6 +192,10 @@ def _labels(before: Body, after: Body) -> Iterator[str]:
     for field, label in _LABELS.items():
         if field in after and before.get(field) != after[field]:
             yield f"The {label} is {value_words(after[field])}; it was {value_words(before.get(field))}."
+    if before.get("client", False) != after.get("client", False):
+        yield (
+            "Clients may evaluate it: browsers see it." if after["client"] else "Clients may not evaluate it any more."
+        )
     if before.get("tags", []) != after.get("tags", []):
         yield f"The tags are {', '.join(after['tags']) or 'none'}; they were {', '.join(before['tags']) or 'none'}."
 

@@ -103,6 +103,7 @@ def show_flag(session: Session, flag: FlagName, environment: str | None) -> None
 @click.option("--purpose", type=PURPOSES, help="What it is for.")
 @click.option("--tag", "tags", multiple=True, help="A tag; repeatable.")
 @click.option("--expires", metavar="DATE", help="When it should be gone, such as 2027-01-31.")
+@click.option("--client", is_flag=True, default=None, help="Client keys may evaluate it, so that browsers see it.")
 @click.option("--file", "document", type=OBJECT, help="The whole flag as JSON; the other options change parts of it.")
 @reason
 @common
@@ -122,6 +123,30 @@ def create_flag(
     body |= given(variants=read_variants(variants, body["type"]))
     made = session.api.post("services", flag.service, "flags", body=body, reason=reason)
     session.answer(made, f"{flag} is made, and off everywhere." if document is None else f"{flag} is made.")
+
+
+@flags.command("client")
+@click.argument("flag", type=FLAG, metavar="SERVICE/FLAG")
+@click.option("--show/--hide", "client", required=True, help="Show it to clients, or hide it from them.")
+@reason
+@review
+@version
+@common
+def mark_for_clients(
+    session: Session, flag: FlagName, client: bool, reason: str | None, review: bool, version: int | None
+) -> ExitCode:
+    """Show a flag to clients that can keep no secret.
+
+    Whoever has a client key, as every browser does, may evaluate the flags that are shown.
+    """
+    change = {"client": client}
+    if review:
+        return ask(
+            session, reason, version=version, wait=None, service=flag.service, flag=flag.key, change={"patch": change}
+        )
+    made = session.api.patch("services", flag.service, "flags", flag.key, body=change, version=version, reason=reason)
+    session.answer(made, f"{flag} is {'shown to' if client else 'hidden from'} clients.")
+    return ExitCode.OK
 
 
 @flags.command("delete", cls=WaitingCommand)

@@ -1,4 +1,4 @@
-"""`downhaul keys`: SDK keys for instances, API tokens for people and pipelines."""
+"""`downhaul keys`: SDK keys for instances, client keys for browsers, API tokens for people and pipelines."""
 
 from __future__ import annotations
 
@@ -18,9 +18,9 @@ _services = click.option("--service", "services", type=SERVICE, multiple=True, h
 
 @click.group()
 def keys() -> None:
-    """SDK keys, and API tokens.
+    """SDK keys, client keys and API tokens.
 
-    The former are for instances, the latter for people and pipelines.
+    For instances, for browsers, and for people and pipelines.
     """
 
 
@@ -47,6 +47,27 @@ def create_sdk(session: Session, quiet: bool, **document: Any) -> None:
     _create(session, quiet, kind="sdk", **document)
 
 
+@create.command("client")
+@click.argument("name")
+@click.option("-e", "--environment", type=ENVIRONMENT, required=True, help="The environment whose flags it evaluates.")
+@click.option(
+    "--service",
+    "services",
+    type=SERVICE_OR_ALL,
+    multiple=True,
+    required=True,
+    help="A service whose flags it evaluates, or * for all; repeatable.",
+)
+@_quiet
+@common
+def create_client(session: Session, quiet: bool, **document: Any) -> None:
+    """Make a key for browsers, which is no secret.
+
+    With it, the flags that are marked for clients can be evaluated over OFREP, and nothing else.
+    """
+    _create(session, quiet, kind="client", **document)
+
+
 @create.command("api")
 @click.argument("name")
 @click.option(
@@ -71,7 +92,7 @@ def create_api(session: Session, quiet: bool, **document: Any) -> None:
 
 
 @keys.command("list")
-@click.option("--kind", type=click.Choice(["sdk", "api"]), help="Only keys of this kind.")
+@click.option("--kind", type=click.Choice(["sdk", "client", "api"]), help="Only keys of this kind.")
 @limit
 @common
 def list_keys(session: Session, kind: str | None, limit: int | None) -> None:
@@ -169,4 +190,4 @@ def _scope(names: list[str]) -> str:
     return "all" if names == ["*"] else listed(names)
 
 
-_NOUNS = {"sdk": "SDK key", "api": "API token"}
+_NOUNS = {"sdk": "SDK key", "client": "client key", "api": "API token"}

@@ -28,6 +28,7 @@ from downhaul_server.services import names
 from downhaul_server.services.metadata import PURPOSES
 
 TYPES = ("boolean", "string", "number", "json")
+CLIENT = {"description": "Whether client keys may evaluate it: whoever has such a key, as every browser does, sees it."}
 STATES = ("on", "off", "killed", "partly")
 MOST_RULES = 1000
 
@@ -73,6 +74,7 @@ class FlagPartsSchema(SentBack):
     purpose = Choice(*PURPOSES)
     tags = Items(Text(shortest=1, longest=100), most=100)
     expires = Day(allow_none=True)
+    client = Bool(metadata=CLIENT)
     variants = Map(variant_name(), Json(), least=1, most=100)
     off_variant = variant_name()
     requires = Items(base.Nested(RequirementSchema), most=100)
@@ -114,6 +116,7 @@ class FlagMergeSchema(SentBack):
     purpose = Choice(*PURPOSES, allow_none=True)
     tags = Items(Text(shortest=1, longest=100), most=100, allow_none=True)
     expires = Day(allow_none=True)
+    client = Bool(allow_none=True, metadata=CLIENT)
     variants = Map(variant_name(), Json(), most=100, allow_none=True)
     off_variant = variant_name(allow_none=True)
     requires = Items(base.Nested(RequirementSchema), most=100, allow_none=True)
@@ -151,6 +154,7 @@ class FlagSchema(Stored):
     purpose = Choice(*PURPOSES, required=True)
     tags = base.List(base.String(), required=True)
     expires = base.Date(required=True, allow_none=True)
+    client = base.Boolean(required=True, metadata=CLIENT)
     salt = base.String(required=True)
     variants = base.Dict(keys=base.String(), values=Json(), required=True)
     off_variant = base.String(required=True)

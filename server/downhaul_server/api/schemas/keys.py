@@ -1,4 +1,4 @@
-"""SDK keys and API tokens."""
+"""SDK keys, client keys and API tokens."""
 
 from __future__ import annotations
 
@@ -19,17 +19,19 @@ from downhaul_server.services import names
 from downhaul_server.services.actors import ROLES
 from downhaul_server.services.keys import LONGEST_OVERLAP_S, OVERLAP_S
 
-KINDS = ("sdk", "api")
+KINDS = ("sdk", "client", "api")
 SCOPE = r"\*|" + names.SERVICE_KEY
 
 
 class KeyCreateSchema(Strict):
-    """`sdk` needs `environment`; `api` needs `role`, and may have `environments` and `expires`. `*` means all."""
+    """`sdk` and `client` need `environment`; `api` needs `role`, may have `environments`, `expires`. `*` means all."""
 
     kind = Choice(*KINDS, required=True)
     name = Text(shortest=1, required=True)
     services = Items(Key(SCOPE), least=1, most=1000)
-    environment = environment_key(metadata={"description": "For `sdk`: the one that its instances are in."})
+    environment = environment_key(
+        metadata={"description": "For `sdk` and `client`: the one whose flags they evaluate."}
+    )
     role = Choice(*ROLES, metadata={"description": "For `api`."})
     environments = Items(Key(SCOPE), least=1, most=1000, metadata={"description": "For `api`."})
     expires = Time(allow_none=True, metadata={"description": "For `api`."})
