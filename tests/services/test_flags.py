@@ -34,6 +34,7 @@ class TestCreate:
             "variants": {"on": True, "off": False},
             "off_variant": "off",
             "requires": [],
+            "metadata": {},
             "environments": {"production": OFF, "staging": OFF},
             "version": made["version"],
             "created_at": made["updated_at"],

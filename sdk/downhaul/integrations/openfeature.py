@@ -29,8 +29,13 @@ Kind = Literal["boolean", "string", "number", "json"]
 Object = Sequence[FlagValueType] | Mapping[str, FlagValueType]
 
 NAME: Final = "downhaul"
+MORE: Final = {
+    "KILLED": {"killed": True},
+    "PREREQUISITE_FAILED": {"prerequisiteFailed": True},
+    "OVERRIDE": {"overridden": True},
+}
+"""In the metadata, as the service says it to OpenFeature's other clients."""
 REASONS: Final = {ours: Reason(theirs) for ours, theirs in STANDARD_REASONS.items()}
-"""Ours that OpenFeature has no word for. The metadata has them as they are, under `reason`."""
 
 
 class DownhaulProvider(AbstractProvider):
@@ -190,9 +195,8 @@ def _failed(default: Any, found: Details[Any], code: str) -> FlagResolutionDetai
 
 def _metadata(found: Details[Any]) -> FlagMetadata:
     """The flag's own, and what OpenFeature's reasons cannot say."""
-    if found.reason not in REASONS:
-        return found.metadata
-    return MappingProxyType({**found.metadata, "reason": found.reason})
+    rule = {"rule": found.rule} if found.rule else {}
+    return MappingProxyType({**found.metadata, **MORE.get(found.reason, {}), **rule})
 
 
 def _integer(value: float) -> int:

@@ -14,13 +14,13 @@ from downhaul_server.services.errors import Invalid
 from downhaul_server.services.names import flag_name, resolve
 from downhaul_server.store import Document
 
-DEFINITION = ("type", "salt", "variants", "off_variant", "requires")
-"""What an evaluation looks at, the same in every environment."""
-METADATA = ("description", "owner", "purpose", "tags", "expires")
+DEFINITION = ("type", "salt", "variants", "off_variant", "requires", "metadata")
+"""What an evaluation looks at or tells, the same in every environment."""
+LABELS = ("description", "owner", "purpose", "tags", "expires")
 CLIENT = "client"
 """Whether clients that can keep no secret (browsers) may evaluate it. Flags stored by older releases do not say: no."""
 STATE = ("on", "killed", "rules", "otherwise")
-FIELDS = frozenset({"key", "service", *DEFINITION, *METADATA, CLIENT, "environments"})
+FIELDS = frozenset({"key", "service", *DEFINITION, *LABELS, CLIENT, "environments"})
 
 Body = Mapping[str, Any]
 
@@ -48,6 +48,7 @@ def complete(document: Body, service: str, key: str, before: Document | None) ->
         "order": list(variants) if isinstance(variants, Mapping) else [],
         "off_variant": given.get("off_variant", _off_variant(variants, boolean)),
         "requires": copied(given.get("requires", [])),
+        "metadata": copied(given.get("metadata", {})),
         "environments": {},
     }
 
@@ -121,9 +122,10 @@ def comparable(flag: Body, environments: Iterable[str]) -> dict[str, Any]:
     return {
         "key": flag["key"],
         "service": flag["service"],
-        **{name: flag[name] for name in METADATA},
+        **{name: flag[name] for name in LABELS},
         CLIENT: for_clients(flag),
-        **{name: flag[name] for name in DEFINITION},
+        **definition_of(flag),
+        "metadata": told_with(flag),
         "variants": {name: flag["variants"][name] for name in flag["order"]},
         "environments": {name: _public(state_of(flag, name)) for name in environments},
     }
@@ -135,8 +137,13 @@ def _public(state: dict[str, Any]) -> dict[str, Any]:
 
 
 def definition_of(flag: Body) -> dict[str, Any]:
-    """What the engine decodes as a definition."""
-    return {name: flag[name] for name in DEFINITION}
+    """What the engine decodes as a definition. Without metadata where there is none: so snapshots stay as of old."""
+    return {name: flag[name] for name in DEFINITION if name != "metadata" or told_with(flag) != {}}
+
+
+def told_with(flag: Body) -> Any:
+    """What the owner wants told with each evaluation. Flags stored by older releases do not have it."""
+    return flag.get("metadata", {})
 
 
 def engine_state(state: Body) -> dict[str, Any]:

@@ -23,7 +23,7 @@ def resolution(flag: Flag, outcome: Outcome, *, for_client: bool) -> bytes:
         value=_written(flag.definition, outcome.value),
         reason=str(REASONS.get(outcome.reason, outcome.reason)),
         variant=outcome.variant,
-        metadata=_metadata(outcome, for_client=for_client),
+        metadata={**flag.definition.metadata, **_metadata(outcome, for_client=for_client)},
     )
 
 

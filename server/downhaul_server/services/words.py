@@ -180,12 +180,19 @@ def _definition(before: Body, after: Body) -> Iterator[str]:
         yield f"Off means {after['off_variant']}; it was {before['off_variant']}."
     if not same_json(before["requires"], after["requires"]):
         yield f"It needs {_needs(after)}; it needed {_needs(before)}."
+    told, once = after.get("metadata", {}), before.get("metadata", {})
+    if not same_json(told, once):
+        yield f"With each evaluation is told {_told(told)}; it was {_told(once)}."
 
 
 def _needs(flag: Body) -> str:
     return (
         " and ".join(f"{need['flag']} to be {either(need['variants'])}" for need in flag["requires"]) or "no other flag"
     )
+
+
+def _told(metadata: Body) -> str:
+    return ", ".join(f"{name} {value_words(value)}" for name, value in metadata.items()) or "nothing"
 
 
 def _labels(before: Body, after: Body) -> Iterator[str]:

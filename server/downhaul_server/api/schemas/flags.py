@@ -29,6 +29,7 @@ from downhaul_server.services.metadata import PURPOSES
 
 TYPES = ("boolean", "string", "number", "json")
 CLIENT = {"description": "Whether client keys may evaluate it: whoever has such a key, as every browser does, sees it."}
+TOLD = {"description": "Texts, numbers, true and false, told with each evaluation. They decide nothing."}
 STATES = ("on", "off", "killed", "partly")
 MOST_RULES = 1000
 
@@ -78,6 +79,7 @@ class FlagPartsSchema(SentBack):
     variants = Map(variant_name(), Json(), least=1, most=100)
     off_variant = variant_name()
     requires = Items(base.Nested(RequirementSchema), most=100)
+    metadata = Map(variant_name(), Json(), most=100, metadata=TOLD)
     environments = Map(environment_key(), base.Nested(StateInSchema), most=100)
 
 
@@ -120,6 +122,7 @@ class FlagMergeSchema(SentBack):
     variants = Map(variant_name(), Json(), most=100, allow_none=True)
     off_variant = variant_name(allow_none=True)
     requires = Items(base.Nested(RequirementSchema), most=100, allow_none=True)
+    metadata = Map(variant_name(), Json(), most=100, allow_none=True, metadata=TOLD)
     environments = Map(environment_key(), base.Nested(StateMergeSchema, allow_none=True), most=100, allow_none=True)
 
 
@@ -159,6 +162,7 @@ class FlagSchema(Stored):
     variants = base.Dict(keys=base.String(), values=Json(), required=True)
     off_variant = base.String(required=True)
     requires = base.List(base.Nested(RequirementSchema), required=True)
+    metadata = base.Dict(keys=base.String(), values=Json(), required=True, metadata=TOLD)
     environments = base.Dict(keys=environment_key(), values=base.Nested(StateSchema), required=True)
 
 
