@@ -1,4 +1,4 @@
-"""Who may call a route: each view declares one of three kinds, outermost, so that nothing is read before the check."""
+"""Who may call a route: each view declares one of four kinds, outermost, so that nothing is read before the check."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ V = TypeVar("V", bound=View)
 KILLS = "kill"
 """The blueprint that nothing ever holds up."""
 KIND = "downhaul_authentication"
-"""The attribute of a view that says how it is authenticated: `token`, `sdk` or `public`."""
+"""The attribute of a view that says how it is authenticated: `token`, `sdk`, `either` or `public`."""
 
 
 def authenticated(view: View) -> View:
@@ -49,6 +49,16 @@ def instances(view: View) -> View:
         return view(holder, *args, **kwargs)
 
     return declare(checked, "sdk")
+
+
+def readers(view: View) -> View:
+    """For people, pipelines and instances alike: the view gets the `Actor` or the `SdkKey` as its first argument."""
+
+    @wraps(view)
+    def checked(*args: Any, **kwargs: Any) -> Response:
+        return view(_holder(), *args, **kwargs)
+
+    return declare(checked, "either")
 
 
 def public(view: V) -> V:

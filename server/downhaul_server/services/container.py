@@ -13,6 +13,8 @@ from downhaul_server.services.bulletin import Bulletin
 from downhaul_server.services.catalog import Catalog
 from downhaul_server.services.change_words import ChangeWords
 from downhaul_server.services.commit import Committer
+from downhaul_server.services.compiled import CompiledRulesets
+from downhaul_server.services.decisions import Decisions
 from downhaul_server.services.drill import Drills
 from downhaul_server.services.drill_results import NOTE, DrillResults
 from downhaul_server.services.drill_schedule import DrillSchedule
@@ -67,6 +69,7 @@ class Services:
         self.change_words = ChangeWords(store)
         self.audit = Audit(store)
         self.snapshots = Snapshots(store)
+        self.compiled = CompiledRulesets(self.snapshots)
         self.evaluate = Evaluate(self.snapshots, settings.default_environment)
         self.fleet = Fleet(store)
         self.streams = Streams(
@@ -84,6 +87,7 @@ class Services:
         self.overview = Overview(store, self.survey)
         self.bulletin = Bulletin(store)
         self.evaluations = Evaluations(store, settings.default_environment)
+        self.decisions = Decisions(self.snapshots, self.compiled, self.evaluations, settings.default_environment)
         self.staleness = Staleness(store, committer, settings.default_environment)
         self.latency = Latency(store, self.fleet)
         self.drill_results = DrillResults(store)
