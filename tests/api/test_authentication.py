@@ -36,6 +36,10 @@ def test_every_route_declares_its_authentication_and_only_these_are_public(clien
         "/sdk/v1/stream",
         "/sdk/v1/report",
     }
+    assert {path for _, path, kind in declared if kind == "either"} == {
+        "/route/v1/checkout/checkout",
+        "/gate/v1/checkout/checkout",
+    }
 
 
 def test_without_a_token_every_other_route_answers_401_before_it_reads_anything(client: Client) -> None:
@@ -49,7 +53,7 @@ def test_without_a_token_every_other_route_answers_401_before_it_reads_anything(
 def test_the_wrong_kind_of_token_is_refused_everywhere(client: Client) -> None:
     wrong = {"token": "sdk", "sdk": "editor"}
     for method, path, kind in routes(client):
-        if kind != "public":
+        if kind in wrong:
             assert problem(client.call(method, path, by=wrong[kind])) == (403, "forbidden"), (method, path)
 
 

@@ -90,6 +90,10 @@ class Blueprint(flask_smorest.Blueprint):  # type: ignore[misc]
         decorator: Callable[[V], V] = self.arguments(schema, location="query")
         return decorator
 
+    def documented_query(self, schema: type[Schema]) -> Callable[[V], V]:
+        """Only says what the query string is: the view reads it itself."""
+        return only_documents(self.query(schema))
+
     def body(self, schema: type[Schema], *, required: bool = True) -> Callable[[V], V]:
         """The JSON body, loaded, is the view's next argument; `{}` where there is none."""
         arguments: Callable[[V], V] = self.arguments(schema, required=required)
