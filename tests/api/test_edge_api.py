@@ -39,7 +39,7 @@ class TestRoute:
         assert answer.status_code == 200
         assert answer.headers[VARIANT] == "on"
         assert answer.headers["X-Downhaul-Reason"] == "STATIC"
-        assert answer.headers["Cache-Control"] == "no-store"
+        assert answer.headers["Cache-Control"] == "private, no-cache"
         assert answer.json == {
             "service": "checkout",
             "flag": "new-checkout",
@@ -56,6 +56,18 @@ class TestRoute:
         on.post(f"{FLAG}/kill")
         answer = on.get(ROUTE, by="sdk")
         assert (answer.headers[VARIANT], answer.headers["X-Downhaul-Reason"]) == ("off", "KILLED")
+
+    def test_it_may_be_kept_for_an_outage_and_is_asked_for_each_time(self, split: Client) -> None:
+        path = "/route/v1/checkout/color?user=7"
+        first = split.get(path, by="sdk")
+        assert first.headers["X-Accel-Expires"] == "@1"
+        again = split.get(path, by="sdk", if_none_match=first.headers["ETag"])
+        assert (again.status_code, again.data) == (304, b"")
+        assert again.headers[VARIANT] == first.headers[VARIANT]
+        split.post(f"{FLAGS}/color/kill")
+        assert split.get(path, by="sdk", if_none_match=first.headers["ETag"]).status_code == 200
+        no_answer = split.get("/route/v1/checkout/nothing?default=blue", by="sdk")
+        assert (no_answer.headers["X-Accel-Expires"], no_answer.headers["Cache-Control"]) == ("0", "no-store")
 
     def test_a_user_has_the_side_that_the_engine_gives_them(self, split: Client) -> None:
         sides = {}
@@ -183,11 +195,15 @@ class TestTheShortWay:
     def test_it_ends_like_the_long_one(self, split: Client, capfd: pytest.CaptureFixture[str]) -> None:
         path = "/route/v1/checkout/color?user=7"
         short = split.get(path, by="sdk", x_request_id="same")
+        etag = short.headers["ETag"]
+        unchanged = split.get(path, by="sdk", x_request_id="same", if_none_match=etag)
         assert '"path": "/route' not in capfd.readouterr().err
         _without_the_short_way(split)
         long = split.get(path, by="sdk", x_request_id="same")
         assert (short.status_code, short.json) == (long.status_code, long.json)
         assert sorted(short.headers) == sorted(long.headers)
+        long = split.get(path, by="sdk", x_request_id="same", if_none_match=etag)
+        assert (unchanged.status, sorted(unchanged.headers)) == (long.status, sorted(long.headers))
         assert '"path": "/route' in capfd.readouterr().err
 
     def test_a_head_has_the_header_too(self, on: Client) -> None:

@@ -10,12 +10,14 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Mapping
+from hashlib import blake2b
+from types import MappingProxyType
 from typing import Any
 
 from flask import Flask, Response, request
 
 from downhaul_server.api import problems
-from downhaul_server.api.answers import json_answer
+from downhaul_server.api.answers import PRIVATE, json_answer, none_match
 from downhaul_server.api.asked import Asked, asked, default_in, in_header
 from downhaul_server.api.auth import readers
 from downhaul_server.api.blueprint import Blueprint
@@ -33,6 +35,9 @@ ROUTES = "/route/v1/"
 ROUTE, GATE = "/route/v1/<service>/<flag>", "/gate/v1/<service>/<flag>"
 VARIANT, REASON, ERROR = "X-Downhaul-Variant", "X-Downhaul-Reason", "X-Downhaul-Error"
 OLD_S = 2.0
+ASK_EACH_TIME = MappingProxyType({"Cache-Control": PRIVATE, "X-Accel-Expires": "@1"})
+"""Whoever keeps it may use it while we are away, and only then: to nginx it is out of date from the beginning."""
+NOT_TO_KEEP = MappingProxyType({"Cache-Control": "no-store", "X-Accel-Expires": "0"})
 NOT_READY = "PROVIDER_NOT_READY"
 NOT_FOUND = "FLAG_NOT_FOUND"
 
@@ -44,6 +49,11 @@ HEADERS = {
     },
     REASON: {"description": "Why, as in the body.", "schema": {"type": "string"}},
     ERROR: {"description": "The error code, where the reason is `ERROR`.", "schema": {"type": "string"}},
+    "ETag": {"description": "Of the whole answer: a strong validator.", "schema": {"type": "string"}},
+    "X-Accel-Expires": {
+        "description": "For nginx: `@1`, to be kept for when there is no answer; `0`, not to be kept.",
+        "schema": {"type": "string"},
+    },
     "Age": {
         "description": "Whole seconds since Redis last confirmed what is decided by; only from 2 on.",
         "schema": {"type": "string", "pattern": "^[0-9]+$"},
@@ -62,7 +72,7 @@ def register(app: Flask) -> None:
     app.after_request(name_variant)
 
 
-@blueprint.operation("GET", ROUTE, problems=(400, 422))
+@blueprint.operation("GET", ROUTE, versioned=True, problems=(400, 422))
 @readers
 @blueprint.documented_query(RouteQuery)
 @blueprint.answers(200, RouteSchema, headers=HEADERS)
@@ -82,7 +92,9 @@ def get_route(holder: Actor | SdkKey, service: str, flag: str) -> Response:
         return _open(wanted, service, flag, NOT_FOUND, str(error))
     except Unavailable as error:
         return _open(wanted, service, flag, NOT_READY, str(error))
-    body, headers = route_answer(wiring(), decision)
+    body, headers = route_answer(wiring(), decision, request.headers.get("If-None-Match"))
+    if body is None:
+        return Response(status=304, headers=headers)
     return Response(body, headers=headers, content_type="application/json")
 
 
@@ -108,17 +120,22 @@ def call_gate(holder: Actor | SdkKey, service: str, flag: str) -> Response:
     return _gate(holder, service, flag)
 
 
-def route_answer(room: Wiring, decision: Decision) -> tuple[bytes, dict[str, str]]:
-    """Body and headers of the answer to a route that was decided; counted."""
+def route_answer(room: Wiring, decision: Decision, known: str | None) -> tuple[bytes | None, dict[str, str]]:
+    """Body and headers of the answer to a route that was decided; counted.
+
+    `known`: If-None-Match. No body: 304, for what the client has is the same answer.
+    """
     error = str(decision.error_code) if decision.error_code else None
     room.metrics.routed(decision.service, decision.flag, decision.variant, error or str(decision.reason))
-    headers = {VARIANT: in_header(decision.variant), REASON: str(decision.reason)}
+    headers = {VARIANT: in_header(decision.variant), REASON: str(decision.reason), **ASK_EACH_TIME}
     if error:
         headers[ERROR] = error
     age_s = room.services.decisions.age_s
     if age_s >= OLD_S:
         headers["Age"] = str(int(age_s))
-    return _json(_shown(decision)), headers
+    body = _json(_shown(decision))
+    headers["ETag"] = f'"{blake2b(body, digest_size=9).hexdigest()}"'
+    return (None if none_match(known, headers["ETag"]) else body), headers
 
 
 def _gate(holder: Actor | SdkKey, service: str, flag: str) -> Response:
@@ -157,7 +174,7 @@ def _open(wanted: Asked, service: str, flag: str, code: str, message: str) -> Re
         "error_message": message,
         "revision": None,
     }
-    headers = {VARIANT: in_header(wanted.default), REASON: "ERROR", ERROR: code}
+    headers = {VARIANT: in_header(wanted.default), REASON: "ERROR", ERROR: code, **NOT_TO_KEEP}
     return Response(_json(shown), headers=headers, content_type="application/json")
 
 

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 from downhaul_server.api.asked import asked
 from downhaul_server.api.auth import bearer
 from downhaul_server.api.context import Wiring
-from downhaul_server.api.edge import ROUTE, route_answer
+from downhaul_server.api.edge import ASK_EACH_TIME, ROUTE, route_answer
 from downhaul_server.api.parsing import JSON
 from downhaul_server.api.problems import ProblemError
 from downhaul_server.api.requests import EVERY_ANSWER, UNLESS_SAID
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from _typeshed.wsgi import StartResponse, WSGIApplication, WSGIEnvironment
 
 PATH = re.compile(rf"/route/v1/({names.SERVICE_KEY})/({names.FLAG_KEY})")
-HEADERS = (("Content-Type", JSON), *EVERY_ANSWER.items(), *UNLESS_SAID.items())
+WITH_BODY = (("Content-Type", JSON), *((name, UNLESS_SAID[name]) for name in UNLESS_SAID if name not in ASK_EACH_TIME))
 
 
 class Routes:
@@ -44,13 +44,14 @@ class Routes:
         decision = self._decided(environ, place[1], place[2])
         if decision is None:
             return self._app(environ, start_response)
-        body, headers = route_answer(self._wiring, decision)
-        request_id = self._wiring.request_ids.of(environ)
-        self._wiring.metrics.answered(ROUTE, "GET", 200, perf_counter() - began)
-        start_response(
-            "200 OK",
-            [*HEADERS, *headers.items(), ("Content-Length", str(len(body))), ("X-Request-Id", request_id)],
-        )
+        body, headers = route_answer(self._wiring, decision, environ.get("HTTP_IF_NONE_MATCH"))
+        status = 304 if body is None else 200
+        self._wiring.metrics.answered(ROUTE, "GET", status, perf_counter() - began)
+        every = [*headers.items(), *EVERY_ANSWER.items(), ("X-Request-Id", self._wiring.request_ids.of(environ))]
+        if body is None:
+            start_response("304 NOT MODIFIED", every)
+            return ()
+        start_response("200 OK", [*WITH_BODY, *every, ("Content-Length", str(len(body)))])
         return (body,)
 
     def _decided(self, environ: WSGIEnvironment, service: str, flag: str) -> Decision | None:
