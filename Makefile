@@ -9,7 +9,7 @@ JOBS ?= $(shell cores=$$(getconf _NPROCESSORS_ONLN 2>/dev/null || echo 2); echo 
 export DOWNHAUL_DATA_DIR ?= $(CURDIR)/.data
 
 .DEFAULT_GOAL := help
-.PHONY: help setup redis chromium run test faults check format lock bench clean
+.PHONY: help setup redis chromium nginx run test faults check format lock bench clean
 
 help: ## List the targets
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -26,10 +26,13 @@ redis: ## Find a Redis server on this machine, or install one with the system's 
 chromium: ## Find Chromium on this machine, or install one with the system's package manager
 	@bash deploy/setup.sh chromium
 
+nginx: ## Find nginx on this machine, or install one with the system's package manager
+	@bash deploy/setup.sh nginx
+
 run: setup redis ## Bring up the service with embedded Redis, demo data and two demo microservices
 	@exec $(BIN)/downhaul-server demo
 
-test: setup redis chromium ## Run every test, several files at a time: JOBS=1 for one after the other
+test: setup redis chromium nginx ## Run every test, several files at a time: JOBS=1 for one after the other
 	$(BIN)/python -m pytest --numprocesses $(JOBS) --dist loadfile
 
 faults: setup redis ## Run the fault suite for long: MINUTES=30 by default
@@ -53,6 +56,7 @@ bench: setup redis ## Measure the engine, the SDK, polls, streams and kills; PEE
 	$(BIN)/python bench/fanout.py
 	$(BIN)/python bench/kill.py $(if $(PEERS),--peers,)
 	$(BIN)/python bench/ui.py
+	$(BIN)/python bench/edge.py
 
 lock: ## Write the locked requirements anew (needs uv)
 	uv pip compile pyproject.toml sdk/pyproject.toml --extra embedded --universal --python-version 3.11 \

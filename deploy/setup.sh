@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Set-up steps shared by the Makefile: `setup.sh venv DIR`, `setup.sh redis`, `setup.sh chromium`. All are idempotent.
+# Set-up steps shared by the Makefile: `setup.sh venv DIR`, and `redis`, `chromium`, `nginx`. All are idempotent.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
@@ -45,6 +45,17 @@ chromium() {
   echo "No Chromium on this machine; installing one with the system's package manager" >&2
   install chromium chromium chromium chromium >&2 && return
   echo "Could not install Chromium; the tests in a real browser are skipped, or fail where CI is set" >&2
+}
+
+nginx() {
+  if PATH="$PATH:/usr/sbin:/usr/local/sbin" has nginx; then return; fi
+  echo "No nginx on this machine; installing one with the system's package manager" >&2
+  # The tests start their own. One that the package has started, and that nobody asked for, does not stay.
+  if install nginx nginx nginx nginx >&2; then
+    if command -v systemctl >/dev/null; then as_root systemctl disable --now nginx >/dev/null 2>&1 || :; fi
+    return
+  fi
+  echo "Could not install nginx; the tests of the edge are skipped, or fail where CI is set" >&2
 }
 
 "$@"

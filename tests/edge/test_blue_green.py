@@ -25,7 +25,7 @@ from support.tls import make_certificate
 from support.visitors import Visitors, shopper
 from support.waiting import wait_until
 
-pytestmark = [pytest.mark.redis, pytest.mark.slow]
+pytestmark = [pytest.mark.nginx, pytest.mark.redis, pytest.mark.slow]
 
 ROOT = Path(__file__).parents[2]
 GUIDE = (ROOT / "docs" / "blue-green.md").read_text(encoding="utf-8")

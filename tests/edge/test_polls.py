@@ -20,7 +20,7 @@ from support.tls import Certificate, make_certificate
 from support.visitors import shopper
 from support.waiting import wait_until
 
-pytestmark = [pytest.mark.redis, pytest.mark.slow]
+pytestmark = [pytest.mark.nginx, pytest.mark.redis, pytest.mark.slow]
 
 SNAPSHOT, STREAM = "/sdk/v1/snapshot?service=shop", "/sdk/v1/stream?service=shop"
 FLAG = "services/shop/flags/basket"
