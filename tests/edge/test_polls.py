@@ -146,6 +146,8 @@ def test_while_the_service_is_away_polls_get_the_last_one_and_a_revoked_key_gets
     assert edge.get(SNAPSHOT, revoked["token"]).status_code == 200
     assert edge.server.call("DELETE", f"/api/v1/keys/{revoked['id']}").ok
     wait_until(lambda: edge.get(SNAPSHOT, revoked["token"]).status_code == 401, "the key is refused at the edge")
+    with edge.server.hanging():
+        wait_until(lambda: edge.get(SNAPSHOT, token).headers["X-Cache"] == "STALE", "a service that hangs is away too")
     edge.server.stop()
     try:
         wait_until(lambda: edge.get(SNAPSHOT, token).headers["X-Cache"] == "STALE", "the last one is served")

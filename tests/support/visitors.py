@@ -67,11 +67,11 @@ class Visitors:
         since = time.monotonic()
         wait_until(lambda: self.sides(since) == expected, "each visitor is on their side", timeout)
 
-    def come_again(self) -> None:
-        """Wait until each of them has been there twice more."""
-        for _ in range(2):
-            since = time.monotonic()
-            wait_until(lambda moment=since: len(self.sides(moment)) == len(self.names), "everybody has come again", 60)  # type: ignore[misc]
+    def come_again(self) -> dict[str, str | None]:
+        """Wait until each of them has come once more; gives where they were."""
+        since = time.monotonic()
+        wait_until(lambda: len(self.sides(since)) == len(self.names), "everybody has come again", 60)
+        return self.sides(since)
 
     def paths(self) -> dict[str, list[str | None]]:
         """The sides that each visitor has been on, each as often as they came to it."""

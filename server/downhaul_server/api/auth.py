@@ -56,7 +56,10 @@ def readers(view: View) -> View:
 
     @wraps(view)
     def checked(*args: Any, **kwargs: Any) -> Response:
-        return view(_holder(), *args, **kwargs)
+        holder = _holder()
+        if not isinstance(holder, Actor | SdkKey):
+            raise Forbidden("this key is for neither: here an SDK key or an API token is needed")
+        return view(holder, *args, **kwargs)
 
     return declare(checked, "either")
 

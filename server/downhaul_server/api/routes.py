@@ -19,6 +19,7 @@ from downhaul_server.api.parsing import JSON
 from downhaul_server.api.problems import ProblemError
 from downhaul_server.api.requests import EVERY_ANSWER, UNLESS_SAID
 from downhaul_server.services import names
+from downhaul_server.services.actors import Actor, SdkKey
 from downhaul_server.services.decisions import Decision
 from downhaul_server.services.errors import ServiceError
 
@@ -61,6 +62,8 @@ class Routes:
             return None
         try:
             holder = self._wiring.services.authenticate(token)
+            if not isinstance(holder, Actor | SdkKey):
+                return None
             wanted = asked(environ)
             return self._wiring.services.decisions.decide(holder, service, flag, wanted.context, wanted.environment)
         except (ServiceError, ProblemError):

@@ -11,7 +11,6 @@ from dataclasses import dataclass
 
 from downhaul.engine import Evaluator, Ruleset, decode_ruleset, recompile
 
-from downhaul_server.services.actors import SdkKey
 from downhaul_server.services.snapshots import Snapshot, Snapshots
 from downhaul_server.store import View
 
@@ -34,19 +33,12 @@ class CompiledRulesets:
         self._snapshots = snapshots
         self._kept: dict[tuple[str, str], Compiled] = {}
 
-    def get(self, key: SdkKey, service: str) -> Compiled:
-        """Of the newest snapshot. Raises Forbidden when the key is not for the service, NotFound, Unavailable."""
-        return self._of(self._snapshots.get(key, service))
-
-    def at(self, view: View, service: str, environment: str) -> Compiled:
-        """Of the snapshot at a view, for whoever has been authorized already. Raises NotFound."""
-        return self._of(self._snapshots.of(view, service, environment))
-
-    def _of(self, snapshot: Snapshot) -> Compiled:
-        place = (snapshot.service, snapshot.environment)
-        kept = self._kept.get(place)
+    def of(self, view: View, service: str, environment: str) -> Compiled:
+        """Of the snapshot at a view. Raises NotFound."""
+        snapshot = self._snapshots.of(view, service, environment)
+        kept = self._kept.get((service, environment))
         if kept is None or kept.snapshot is not snapshot:
-            kept = self._kept[place] = _compiled(snapshot, kept)
+            kept = self._kept[service, environment] = _compiled(snapshot, kept)
         return kept
 
 

@@ -69,7 +69,6 @@ class Services:
         self.change_words = ChangeWords(store)
         self.audit = Audit(store)
         self.snapshots = Snapshots(store)
-        self.compiled = CompiledRulesets(self.snapshots)
         self.evaluate = Evaluate(self.snapshots, settings.default_environment)
         self.fleet = Fleet(store)
         self.streams = Streams(
@@ -87,7 +86,9 @@ class Services:
         self.overview = Overview(store, self.survey)
         self.bulletin = Bulletin(store)
         self.evaluations = Evaluations(store, settings.default_environment)
-        self.decisions = Decisions(self.snapshots, self.compiled, self.evaluations, settings.default_environment)
+        self.decisions = Decisions(
+            self.snapshots, CompiledRulesets(self.snapshots), self.evaluations, settings.default_environment
+        )
         self.staleness = Staleness(store, committer, settings.default_environment)
         self.latency = Latency(store, self.fleet)
         self.drill_results = DrillResults(store)

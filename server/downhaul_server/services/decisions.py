@@ -63,7 +63,7 @@ class Decisions:
         environment, flag), and Unavailable while nothing is loaded.
         """
         place = self._place(holder, service, environment)
-        compiled = self._compiled.at(self._snapshots.view, service, place)
+        compiled = self._compiled.of(self._snapshots.view, service, place)
         evaluator = compiled.evaluators.get(flag)
         if evaluator is None or "/" in flag:  # another service's, which this one only requires
             raise NotFound("flag", service, flag)
