@@ -131,6 +131,11 @@ def test_ten_percent_then_half_then_an_outage_then_all_then_a_kill_and_nobody_is
         assert set(expected(10).values()) == {"blue", "green"}
         shop.typed("half")
         visitors.see(expected(50))
+        sides = list(expected(50, VISITORS[1:21]).values())
+        assert shop.typed("look").split() == [
+            *(str(sides.count("blue")), '"color":"blue"'),
+            *(str(sides.count("green")), '"color":"green"'),
+        ]
 
         # Nobody is sent to the other side because the service is away: each stays where they were.
         shop.server.stop()
