@@ -48,7 +48,7 @@ format: setup ## Put the code into its one format
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
 
-bench: setup redis ## Measure the engine, the SDK, polls, streams and kills; PEERS=1 adds other vendors
+bench: setup redis nginx ## Measure the engine, the SDK, polls, streams and kills; PEERS=1 adds other vendors
 	$(BIN)/python bench/engine.py $(if $(PEERS),--peers,)
 	$(BIN)/python bench/sdk_weight.py $(if $(PEERS),,--alone)
 	$(BIN)/python bench/integrations.py
@@ -56,7 +56,7 @@ bench: setup redis ## Measure the engine, the SDK, polls, streams and kills; PEE
 	$(BIN)/python bench/fanout.py
 	$(BIN)/python bench/kill.py $(if $(PEERS),--peers,)
 	$(BIN)/python bench/ui.py
-	$(BIN)/python bench/edge.py
+	@if command -v wrk >/dev/null; then $(BIN)/python bench/edge.py; else echo "bench/edge.py is left out: it needs wrk"; fi
 
 lock: ## Write the locked requirements anew (needs uv)
 	uv pip compile pyproject.toml sdk/pyproject.toml --extra embedded --universal --python-version 3.11 \

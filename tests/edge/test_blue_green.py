@@ -159,6 +159,11 @@ def test_ten_percent_then_half_then_an_outage_then_all_then_a_kill_and_nobody_is
     # From blue to green at most once, and back with the kill: never to and fro.
     assert set(map(tuple, visitors.paths().values())) == {("blue", "green", "blue")}
     assert all(look.said["variant"] == look.color for look in visitors.looks)
+    metrics = requests.get(f"{shop.server.url}/metrics", timeout=10).text
+    asked = [
+        line for line in metrics.splitlines() if line.startswith("downhaul_http_requests_total") and "/route/" in line
+    ]
+    assert any('status="304"' in line for line in asked)  # what nginx keeps for an outage is renewed, not sent again
 
 
 def test_a_visitor_cannot_choose_and_is_known_by_a_cookie_that_they_get_once(shop: Shop) -> None:
