@@ -9,7 +9,7 @@ JOBS ?= $(shell cores=$$(getconf _NPROCESSORS_ONLN 2>/dev/null || echo 2); echo 
 export DOWNHAUL_DATA_DIR ?= $(CURDIR)/.data
 
 .DEFAULT_GOAL := help
-.PHONY: help setup redis chromium clients run test faults check format lock bench clean
+.PHONY: help setup redis chromium nginx clients run test faults check format lock bench clean
 
 help: ## List the targets
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -26,13 +26,15 @@ redis: ## Find a Redis server on this machine, or install one with the system's 
 chromium: ## Find Chromium on this machine, or install one with the system's package manager
 	@bash deploy/setup.sh chromium
 
+nginx: ## Find nginx on this machine, or install one with the system's package manager
+	@bash deploy/setup.sh nginx
 clients: ## Install OpenFeature's clients for Node, and Node where there is none, for the tests
 	@bash deploy/setup.sh clients
 
 run: setup redis ## Bring up the service with embedded Redis, demo data and two demo microservices
 	@exec $(BIN)/downhaul-server demo
 
-test: setup redis chromium clients ## Run every test, several files at a time: JOBS=1 for one after the other
+test: setup redis chromium nginx clients ## Run every test, several files at a time: JOBS=1 for one after the other
 	$(BIN)/python -m pytest --numprocesses $(JOBS) --dist loadfile
 
 faults: setup redis ## Run the fault suite for long: MINUTES=30 by default
@@ -48,7 +50,7 @@ format: setup ## Put the code into its one format
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
 
-bench: setup redis ## Measure the engine, the SDK, polls, streams and kills; PEERS=1 adds other vendors
+bench: setup redis nginx ## Measure the engine, the SDK, polls, streams and kills; PEERS=1 adds other vendors
 	$(BIN)/python bench/engine.py $(if $(PEERS),--peers,)
 	$(BIN)/python bench/sdk_weight.py $(if $(PEERS),,--alone)
 	$(BIN)/python bench/integrations.py
@@ -56,6 +58,7 @@ bench: setup redis ## Measure the engine, the SDK, polls, streams and kills; PEE
 	$(BIN)/python bench/fanout.py
 	$(BIN)/python bench/kill.py $(if $(PEERS),--peers,)
 	$(BIN)/python bench/ui.py
+	@if command -v wrk >/dev/null; then $(BIN)/python bench/edge.py; else echo "bench/edge.py is left out: it needs wrk"; fi
 
 lock: ## Write the locked requirements anew (needs uv)
 	uv pip compile pyproject.toml sdk/pyproject.toml --extra embedded --universal --python-version 3.11 \

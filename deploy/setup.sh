@@ -1,6 +1,5 @@
 #!/usr/bin/env bash
-# Set-up steps shared by the Makefile: `setup.sh venv DIR`, `setup.sh redis`, `setup.sh chromium`,
-# `setup.sh clients`. All are idempotent.
+# Set-up steps shared by the Makefile: `setup.sh venv DIR`, and `redis`, `chromium`, `nginx`, `clients`. All are idempotent.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
@@ -48,16 +47,27 @@ chromium() {
   echo "Could not install Chromium; the tests in a real browser are skipped, or fail where CI is set" >&2
 }
 
+nginx() {
+  if PATH="$PATH:/usr/sbin:/usr/local/sbin" has nginx; then return; fi
+  echo "No nginx on this machine; installing one with the system's package manager" >&2
+  # The tests start their own. One that the package has started, and that nobody asked for, does not stay.
+  if install nginx nginx nginx nginx >&2; then
+    if has systemctl; then as_root systemctl disable --now nginx >/dev/null 2>&1 || :; fi
+    return
+  fi
+  echo "Could not install nginx; the tests of the edge are skipped, or fail where CI is set" >&2
+}
+
 # Node, and OpenFeature's clients for it, as locked in tests/ofrep/clients.
 clients() {
   local dir=tests/ofrep/clients
   local there=$dir/node_modules/.package-lock.json
-  if ! { command -v node && command -v npm; } >/dev/null; then
+  if ! { has node && has npm; }; then
     echo "No Node on this machine; installing it with the system's package manager" >&2
-    { install nodejs nodejs nodejs node && { command -v npm >/dev/null || install npm npm npm node; }; } >&2 || true
+    { install nodejs nodejs nodejs node && { has npm || install npm npm npm node; }; } >&2 || true
   fi
   if [ "$there" -nt "$dir/package-lock.json" ]; then return; fi
-  command -v npm >/dev/null && (cd "$dir" && npm ci --loglevel=error) >&2 && touch "$there" && return
+  has npm && (cd "$dir" && npm ci --loglevel=error) >&2 && touch "$there" && return
   echo "Could not install OpenFeature's clients; the tests with them are skipped, or fail where CI is set" >&2
 }
 

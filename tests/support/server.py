@@ -6,7 +6,8 @@ import os
 import signal
 import subprocess
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -138,6 +139,18 @@ class Server:
         if self._process.poll() is None:
             self.send(how)
         return self._process.wait(timeout=PATIENCE_S)
+
+    @contextmanager
+    def hanging(self) -> Iterator[None]:
+        """All of its processes are stopped: it takes connections, and answers nothing."""
+        pids = list(self.processes())
+        for pid in pids:
+            os.kill(pid, signal.SIGSTOP)
+        try:
+            yield
+        finally:
+            for pid in pids:
+                os.kill(pid, signal.SIGCONT)
 
     def processes(self) -> dict[int, str]:
         """Every process that belongs to it, wherever it was moved to: pid -> command line."""

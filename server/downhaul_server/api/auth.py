@@ -22,7 +22,8 @@ V = TypeVar("V", bound=View)
 KILLS = "kill"
 """The blueprint that nothing ever holds up."""
 KIND = "downhaul_authentication"
-"""The attribute of a view that says how it is authenticated: `token`, `sdk`, `evaluation`, `stream` or `public`."""
+"""The attribute of a view that says how it is authenticated: `token`, `sdk`, `either`, `evaluation`, `stream` or
+`public`."""
 
 
 _A_KEY = {
@@ -56,6 +57,19 @@ def instances(view: View) -> View:
         return view(holder, *args, **kwargs)
 
     return declare(checked, "sdk")
+
+
+def readers(view: View) -> View:
+    """For people, pipelines and instances alike: the view gets the `Actor` or the `SdkKey` as its first argument."""
+
+    @wraps(view)
+    def checked(*args: Any, **kwargs: Any) -> Response:
+        holder = _holder()
+        if not isinstance(holder, Actor | SdkKey):
+            raise Forbidden("this key is for neither: here an SDK key or an API token is needed")
+        return view(holder, *args, **kwargs)
+
+    return declare(checked, "either")
 
 
 def evaluators(view: View) -> View:

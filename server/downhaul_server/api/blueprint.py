@@ -34,8 +34,13 @@ _KEYS = {
     "link_id": ("The kill link's id.", r"[0-9a-f]{1,64}"),
     "hook_id": ("The webhook's id.", r"[0-9a-f]{1,64}"),
 }
-_SECURITY: dict[str, list[dict[str, list[str]]]] = {"token": [{"token": []}], "sdk": [{"sdk_key": []}], "public": []}
-_REFUSALS = {"token": (401, 403, 429, 503), "sdk": (401, 403, 429, 503), "public": ()}
+_SECURITY: dict[str, list[dict[str, list[str]]]] = {
+    "token": [{"token": []}],
+    "sdk": [{"sdk_key": []}],
+    "either": [{"sdk_key": []}, {"token": []}],
+    "public": [],
+}
+_REFUSALS = {**dict.fromkeys(("token", "sdk", "either"), (401, 403, 429, 503)), "public": ()}
 
 
 class Blueprint(flask_smorest.Blueprint):  # type: ignore[misc]
@@ -84,6 +89,10 @@ class Blueprint(flask_smorest.Blueprint):  # type: ignore[misc]
         """The query string, loaded, is the view's next argument."""
         decorator: Callable[[V], V] = self.arguments(schema, location="query")
         return decorator
+
+    def documented_query(self, schema: type[Schema]) -> Callable[[V], V]:
+        """Only says what the query string is: the view reads it itself."""
+        return only_documents(self.query(schema))
 
     def body(self, schema: type[Schema], *, required: bool = True) -> Callable[[V], V]:
         """The JSON body, loaded, is the view's next argument; `{}` where there is none."""

@@ -42,6 +42,13 @@ class Metrics:
             "downhaul_kills_total", "Flags killed through the HTTP API.", ("environment",), registry=registry
         )
         self._reports = Counter("downhaul_reports_total", "Reports of instances that were taken.", registry=registry)
+        self._routes = Counter(
+            "downhaul_routes_total",
+            "Answers to /route, by what was decided.",
+            ("service", "flag", "variant", "reason"),
+            registry=registry,
+        )
+        self._routed: dict[tuple[str, str, str, str], Callable[[], None]] = {}
         self._seen: dict[tuple[str, str, int], tuple[Callable[[], None], Callable[[float], None]]] = {}
         self._polls = {
             200: self._snapshots.labels("200").inc,
@@ -77,6 +84,15 @@ class Metrics:
     def reported(self) -> None:
         """Count one report of an instance."""
         self._reports.inc()
+
+    def routed(self, service: str | None, flag: str | None, variant: str | None, reason: str) -> None:
+        """Count one answer to a route; None: there is no such flag, and addresses are no labels."""
+        key = (service or UNMATCHED, flag or UNMATCHED, variant or UNMATCHED, reason)
+        try:
+            count = self._routed[key]
+        except KeyError:
+            count = self._routed[key] = self._routes.labels(*key).inc
+        count()
 
     def killed(self, environment: str, flags: int) -> None:
         """Count flags that a kill has changed."""

@@ -34,6 +34,7 @@ BAD_REQUEST = ProblemType("bad-request", 400, "The request cannot be understood"
 MALFORMED_JSON = ProblemType("malformed-json", 400, "The body is not JSON that we accept")
 UNAUTHENTICATED = ProblemType("unauthenticated", 401, "A valid token is needed")
 FORBIDDEN = ProblemType("forbidden", 403, "The token does not allow this")
+GATE_CLOSED = ProblemType("gate-closed", 403, "The flag is not on")
 NOT_FOUND = ProblemType("not-found", 404, "There is no such thing")
 GONE = ProblemType("gone", 410, "It is not good for anything any more")
 METHOD_NOT_ALLOWED = ProblemType("method-not-allowed", 405, "The resource does not take this method")
@@ -59,6 +60,7 @@ ALL = (
     MALFORMED_JSON,
     UNAUTHENTICATED,
     FORBIDDEN,
+    GATE_CLOSED,
     NOT_FOUND,
     GONE,
     METHOD_NOT_ALLOWED,

@@ -4,7 +4,19 @@ from __future__ import annotations
 
 from flask import Flask
 
-from downhaul_server.api import context, docs, errors, fleet_metrics, kill_links, probes, report, requests, sdk, stream
+from downhaul_server.api import (
+    context,
+    docs,
+    edge,
+    errors,
+    fleet_metrics,
+    kill_links,
+    probes,
+    report,
+    requests,
+    sdk,
+    stream,
+)
 from downhaul_server.api.context import Wiring
 from downhaul_server.api.metrics import Metrics
 from downhaul_server.api.ofrep import routes as ofrep
@@ -13,6 +25,7 @@ from downhaul_server.api.openings import Openings
 from downhaul_server.api.polls import Polls
 from downhaul_server.api.reports import Reports
 from downhaul_server.api.request_ids import RequestIds
+from downhaul_server.api.routes import Routes
 from downhaul_server.api.stream_metrics import StreamMetrics
 from downhaul_server.api.v1 import (
     acknowledgements,
@@ -53,6 +66,7 @@ BLUEPRINTS = (
     sdk.blueprint,
     stream.blueprint,
     report.blueprint,
+    edge.blueprint,
     probes.blueprint,
 )
 
@@ -65,6 +79,7 @@ def register(app: Flask, services: Services, settings: Settings) -> None:
     context.attach(app, wiring)
     requests.register(app, wiring)
     errors.register(app)
+    edge.register(app)
     api = Api(app)
     for blueprint in BLUEPRINTS:
         api.register_blueprint(blueprint)
@@ -72,4 +87,4 @@ def register(app: Flask, services: Services, settings: Settings) -> None:
     app.register_blueprint(kill_links.blueprint)
     app.register_blueprint(ofrep.blueprint)
     if settings.log_level != "debug":  # where each of them has its line in the log, each goes the whole way
-        app.wsgi_app = Polls(Reports(Openings(app.wsgi_app, wiring), wiring), wiring)  # type: ignore[method-assign]
+        app.wsgi_app = Polls(Routes(Reports(Openings(app.wsgi_app, wiring), wiring), wiring), wiring)  # type: ignore[method-assign]

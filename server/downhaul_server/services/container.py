@@ -13,6 +13,7 @@ from downhaul_server.services.bulletin import Bulletin
 from downhaul_server.services.catalog import Catalog
 from downhaul_server.services.change_words import ChangeWords
 from downhaul_server.services.commit import Committer
+from downhaul_server.services.decisions import Decisions
 from downhaul_server.services.drill import Drills
 from downhaul_server.services.drill_results import NOTE, DrillResults
 from downhaul_server.services.drill_schedule import DrillSchedule
@@ -87,8 +88,10 @@ class Services:
         self.overview = Overview(store, self.survey)
         self.bulletin = Bulletin(store)
         self.evaluations = Evaluations(store, settings.default_environment)
-        self.evaluation = Evaluation(store, FlagSets(self.snapshots), self.evaluations)
+        sets = FlagSets(self.snapshots)
+        self.evaluation = Evaluation(store, sets, self.evaluations)
         self.notices = Notices(self.keys, self.evaluation, self.streams)
+        self.decisions = Decisions(self.snapshots, sets, self.evaluations, settings.default_environment)
         self.staleness = Staleness(store, committer, settings.default_environment)
         self.latency = Latency(store, self.fleet)
         self.drill_results = DrillResults(store)

@@ -34,8 +34,7 @@ class Evaluations:
     def count(self, service: str, environment: str, counts: Mapping[str, Mapping[str, int]]) -> None:
         """Evaluations of a service's flags (flag -> variant -> number) in an environment, wherever they were made."""
         view = newest_view(self._store)
-        hour, day = self._hour(), self._hour() // 24
-        periods = {f"h{hour}": HOURS_KEPT * HOUR_S, f"d{day}": DAYS_KEPT * DAY_S}
+        periods = self._periods()
         for name, variants in counts.items():
             owner, flag = resolve(name, service)
             document = view.get(address("flag", owner, flag))
@@ -45,6 +44,10 @@ class Evaluations:
                 if number:
                     known = variant if variant in document.body["variants"] else OTHER
                     self._store.news.count(f"{owner}@{environment}", _field(flag, known), number, periods)
+
+    def served(self, service: str, environment: str, flag: str, variant: str) -> None:
+        """One evaluation that was made here. Nobody is asked whether the flag and the variant are there."""
+        self._store.news.count(f"{service}@{environment}", _field(flag, variant), 1, self._periods())
 
     def of(
         self, actor: Actor, service: str, flag: str, *, environment: str | None = None, hours: int = 24
@@ -73,6 +76,11 @@ class Evaluations:
             {"at": _at(period * step), "counts": {name.partition(SEPARATOR)[2]: n for name, n in counts.items()}}
             for period, counts in zip(periods, found, strict=True)
         ]
+
+    def _periods(self) -> dict[str, int]:
+        """Those that now belongs to: name -> seconds that its counters are kept."""
+        hour = self._hour()
+        return {f"h{hour}": HOURS_KEPT * HOUR_S, f"d{hour // 24}": DAYS_KEPT * DAY_S}
 
     def _hour(self) -> int:
         clock = self._store.clock

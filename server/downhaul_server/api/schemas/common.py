@@ -111,6 +111,9 @@ class ProblemSchema(Open):
     ask = base.String(metadata={"description": "With approval-required: where to open a review, with a POST."})
     review = base.String(metadata={"description": "With review-closed: the review's id."})
     review_status = base.String(metadata={"description": "With review-closed: why it cannot go on."})
+    variant = base.String(metadata={"description": "With gate-closed: what the flag is."})
+    reason = base.String(metadata={"description": "With gate-closed: why."})
+    revision = base.Integer(metadata={"description": "With gate-closed: by which revision."})
     outcome_unknown = base.Boolean(
         metadata={
             "description": "With 503: true when the change may have been made. Retry with the same `Idempotency-Key`."
