@@ -8,8 +8,8 @@ from typing import Any
 
 from flask import request
 
-from downhaul_server.api import strict_json
 from downhaul_server.api.ofrep.refusals import BadRequestError
+from downhaul_server.services import strict_json
 from downhaul_server.services.evaluation import TARGETING_KEY
 
 SECONDS = re.compile(r"[0-9]{1,15}")
