@@ -57,7 +57,7 @@ prometheus() {
 }
 
 systemd() {
-  if [ "$(uname)" != Linux ]; then return; fi
+  if [[ $OSTYPE != linux* ]]; then return; fi
   tool systemd-analyze "make systemd installs one" || return 0
   # It looks whether the program is there, which is for whoever installs it.
   local unit="$work/downhaul.service"
