@@ -1,5 +1,5 @@
-"""Each file of deploy/ has somebody who looks at it; a file that nobody knows fails here. What the drop-in of the systemd
-unit speaks of are settings."""
+"""Each file of deploy/ has somebody who looks at it: a file that nobody knows fails here. And what the drop-in of the
+systemd unit speaks of are settings."""
 
 from __future__ import annotations
 
