@@ -5,7 +5,7 @@ umask 077
 folder=${1:-$(dirname "$0")/secrets}
 mkdir -p "$folder"
 
-random() { python3 -c 'import secrets; print(secrets.token_urlsafe(32))'; }
+random() { openssl rand -hex 32; }
 
 # The folder is private, the files in it are not: compose mounts them as they are, and containers read them as users
 # of their own.

@@ -1,5 +1,5 @@
-"""The parts of the demonstration by themselves, as containers run them: what is wrong is one sentence. That they work is
-in tests/deploy/test_container.py, beside the services that they need."""
+"""The parts of the demonstration by themselves, as containers run them: what is wrong is one sentence. That they work
+is in tests/deploy/test_container.py, beside the services that they need."""
 
 from __future__ import annotations
 

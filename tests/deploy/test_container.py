@@ -20,7 +20,7 @@ import yaml
 from downhaul_server.settings import Settings
 from downhaul_server.store.connections import Connections
 from downhaul_server.store.durability import inspect, is_durable
-from support.containerfile import REPOSITORY, Stage, build, clean_environment, stages
+from support.containerfile import REPOSITORY, BuildError, Stage, build, clean_environment, stages
 from support.redis import free_port, redis_binary
 from support.tools import BIN
 from support.waiting import wait_until
@@ -31,6 +31,8 @@ STAGES = stages()
 RUN = STAGES["run"]
 BY_DIGEST = re.compile(r"\S+:\S+@sha256:[0-9a-f]{64}")
 PATIENCE_S = 60.0
+
+pytestmark = pytest.mark.timeout(300)
 
 
 def exec_form(arguments: str) -> list[str]:
@@ -128,7 +130,12 @@ def image(tmp_path_factory: pytest.TempPathFactory) -> Image:
     # Owners are the engine's business: here one user owns everything, and the root is read-only.
     stage = Stage("build", "", [step for step in STAGES["build"].steps if not step[1].startswith('["install"')])
     environ = clean_environment()
-    build(stage, root, environ | {"PATH": f"{BIN}:{environ['PATH']}"})
+    try:
+        build(stage, root, environ | {"PATH": f"{BIN}:{environ['PATH']}"})
+    except BuildError as error:
+        if os.environ.get("CI") or "Failed to fetch" not in str(error):
+            raise
+        pytest.skip(f"NO INDEX: this test installs what requirements.txt locks ({error})")
     return image
 
 

@@ -26,7 +26,7 @@ from support.server import ADMIN_TOKEN, Server
 from support.waiting import wait_until
 
 TESTS = Path(__file__).parents[1]
-INSTANCES = 3
+INSTANCES = 2
 FLAG = "checkout/new-checkout"
 PATIENCE_S = 60.0
 
@@ -192,6 +192,7 @@ def breaks(seen: Sequence[Observation]) -> int:
 
 @pytest.mark.redis
 @pytest.mark.slow
+@pytest.mark.timeout(300)
 def test_a_rolling_restart_loses_no_kill_and_no_stream(tmp_path: Path, stack: ExitStack) -> None:
     redis = RealRedis(tmp_path / "redis").start()
     stack.callback(redis.kill)

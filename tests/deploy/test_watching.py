@@ -175,3 +175,7 @@ class TestDashboard:
 
     def test_each_panel_is_explained(self) -> None:
         assert all(panel["description"].endswith(".") for panel in PANELS)
+
+    def test_it_shows_every_metric_or_an_alarm_does(self, known: dict[str, set[str]]) -> None:
+        shown = {base(name, known) for _, expression in ALL for name in NAME.findall(expression)}
+        assert {name for name in known if not name.endswith("_created")} - shown == set()

@@ -15,6 +15,10 @@ REPOSITORY = Path(__file__).parents[2]
 CONTAINERFILE = REPOSITORY / "deploy" / "container" / "Containerfile"
 
 
+class BuildError(Exception):
+    """A RUN has failed; with what it said."""
+
+
 @dataclass
 class Stage:
     """What stands between two FROMs."""
@@ -67,7 +71,10 @@ def ignored(path: str) -> bool:
 
 
 def build(stage: Stage, root: Path, environ: dict[str, str]) -> None:
-    """Carry out the stage's COPY and RUN with `root` for `/`; what it copies from other stages is left out."""
+    """Carry out the stage's COPY and RUN with `root` for `/`; what it copies from other stages is left out.
+
+    Raises BuildError.
+    """
     place = root
     for name, arguments in stage.steps:
         if name == "WORKDIR":
@@ -78,7 +85,9 @@ def build(stage: Stage, root: Path, environ: dict[str, str]) -> None:
             _copy(sources, _in(root, target) if target.startswith("/") else place / target, target.endswith("/"))
         elif name == "RUN":
             command = [str(_in(root, part)) if part.startswith("/") else part for part in json.loads(arguments)]
-            subprocess.run(command, cwd=place, env=environ, check=True, timeout=300)
+            done = subprocess.run(command, cwd=place, env=environ, capture_output=True, text=True, timeout=300)
+            if done.returncode != 0:
+                raise BuildError(f"{arguments}: {done.stdout}{done.stderr}")
 
 
 def _in(root: Path, path: str) -> Path:
