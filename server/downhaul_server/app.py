@@ -12,6 +12,7 @@ from downhaul_server.forwarded import Forwarded
 from downhaul_server.rates import Rates
 from downhaul_server.services.container import Services
 from downhaul_server.settings import Settings
+from downhaul_server.tracing import traced
 
 
 def create_app(services: Services, settings: Settings) -> Flask:
@@ -21,6 +22,7 @@ def create_app(services: Services, settings: Settings) -> Flask:
     app.config["MAX_CONTENT_LENGTH"] = app.config["MAX_FORM_MEMORY_SIZE"] = settings.max_body_bytes
     # `//x` is no other name of `/x`: a redirect would lose the body of a write, and hide a client's mistake.
     app.url_map.merge_slashes = False
+    app.wsgi_app = traced(app.wsgi_app)  # type: ignore[method-assign, assignment]
     register(app, services, settings)
     Rates(app)
     app.register_blueprint(downhaul_admin.create_blueprint(services, settings))

@@ -11,7 +11,11 @@ import pytest
 SETUP = Path(__file__).parents[2] / "deploy" / "setup.sh"
 NEEDED = ("bash", "env", "dirname", "id")
 APT = '#!{bash}\necho "$@" >> "{log}"\n'
-PROGRAM_OF = {"redis": ("redis-server", "redis-server"), "chromium": ("chromium", "chromium")}
+PROGRAM_OF = {
+    "redis": ("redis-server", "redis-server"),
+    "chromium": ("chromium", "chromium"),
+    "systemd": ("systemd", "systemd-analyze"),
+}
 
 
 @pytest.fixture
@@ -50,3 +54,25 @@ def test_what_is_there_is_left_alone(step: str, machine: Path) -> None:
     _, program = PROGRAM_OF[step]
     _program(machine / program, "")
     assert run(step, machine) == ""
+
+
+@pytest.mark.parametrize(("step", "programs"), [("promtool", ["promtool"]), ("kubernetes", ["helm", "kubectl"])])
+def test_tools_that_are_there_are_not_fetched(step: str, programs: list[str], machine: Path, tmp_path: Path) -> None:
+    for program in programs:
+        _program(machine / program, "")
+    done = subprocess.run(
+        ["bash", SETUP, step, tmp_path], env={"PATH": str(machine)}, capture_output=True, text=True, timeout=60
+    )
+    assert (done.returncode, done.stderr) == (0, "")
+    assert not (tmp_path / "asked").exists()
+
+
+def test_a_tool_that_cannot_be_had_is_told_and_stops_nobody(machine: Path, tmp_path: Path) -> None:
+    _program(machine / "apt-get", f"#!{shutil.which('bash')}\nexit 100\n")
+    for name in ("mktemp", "rm"):
+        (machine / name).symlink_to(shutil.which(name) or name)
+    done = subprocess.run(
+        ["bash", SETUP, "promtool", tmp_path], env={"PATH": str(machine)}, capture_output=True, text=True, timeout=60
+    )
+    assert done.returncode == 0
+    assert "the rules for Prometheus are not checked" in done.stderr

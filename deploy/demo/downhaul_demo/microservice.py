@@ -1,7 +1,12 @@
-"""How a demo microservice is run: gunicorn with two processes, loaded before they fork, as many a Flask service is."""
+"""How a demo microservice is run: gunicorn with two processes, loaded before they fork, as many a Flask service is.
+
+`python -m downhaul_demo.microservice checkout 0.0.0.0:8081` is one of them alone, as a container runs it; the SDK reads
+its settings from the environment.
+"""
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Mapping
 from pathlib import Path
@@ -11,10 +16,17 @@ POLL_S = 1
 OURS = "DOWNHAUL_"
 
 
+MODULES = ("checkout", "payments")
+
+
 def command(module: str, descriptor: int) -> tuple[str, ...]:
     """Serve `downhaul_demo.<module>:app` on an inherited socket."""
+    return _gunicorn(module, f"fd://{descriptor}")
+
+
+def _gunicorn(module: str, bind: str) -> tuple[str, ...]:
     options = {
-        "bind": f"fd://{descriptor}",
+        "bind": bind,
         "workers": PROCESSES,
         # Threads, because a browser opens connections that it may never use.
         "worker-class": "gthread",
@@ -42,3 +54,15 @@ def environment(environ: Mapping[str, str], service: str, url: str, key_file: Pa
         "DOWNHAUL_CACHE_DIR": str(cache),
         "DOWNHAUL_POLL_INTERVAL": str(POLL_S),
     }
+
+
+def main(arguments: list[str]) -> None:
+    """Become the microservice. Exits with 1 and a sentence when it is none."""
+    if len(arguments) != 2 or arguments[0] not in MODULES:
+        raise SystemExit(f"expected one of {', '.join(MODULES)}, and an address such as 0.0.0.0:8081")
+    module, address = arguments
+    os.execv(sys.executable, _gunicorn(module, address))  # noqa: S606 - there is no shell, which is the point
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])

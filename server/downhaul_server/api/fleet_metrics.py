@@ -41,6 +41,7 @@ class FleetCollector(Collector):
         """All of it."""
         try:
             yield from self._fleet()
+            yield from self._kills()
         except Unavailable:
             return  # nothing is loaded yet
         yield from self._drills()
@@ -63,6 +64,14 @@ class FleetCollector(Collector):
             unheard.add_metric([service, environment], deaf[service, environment])
         yield instances
         yield unheard
+
+    def _kills(self) -> Iterator[GaugeMetricFamily]:
+        unconfirmed = GaugeMetricFamily(
+            "downhaul_unconfirmed_kills", "Standing kills that an instance has not applied.", labels=PLACE
+        )
+        for group, kills in self._services.unconfirmed_kills.counts().items():
+            unconfirmed.add_metric(group, kills)
+        yield unconfirmed
 
     def _drills(self) -> Iterator[GaugeMetricFamily]:
         confirmed = GaugeMetricFamily(

@@ -126,6 +126,12 @@ class _StoreCollector(Collector):
             yield GaugeMetricFamily(
                 "downhaul_store_age_seconds", "Since Redis last confirmed what is served.", health["age_s"]
             )
+        durable = GaugeMetricFamily(
+            "downhaul_store_durable", "1 when a crash of Redis loses nothing that was acknowledged."
+        )
+        if (promised := health.get("durable")) is not None:
+            durable.add_metric((), float(promised))
+        yield durable
         yield GaugeMetricFamily(
             "downhaul_store_warnings", "Warnings about the store; /api/v1/status has them.", len(health["warnings"])
         )

@@ -12,6 +12,7 @@ from downhaul_server import browsers
 from downhaul_server.addresses import client_address
 from downhaul_server.api.context import Wiring
 from downhaul_server.services.actors import Actor, EnvironmentKey
+from downhaul_server.tracing import ROUTE
 
 log = structlog.get_logger("downhaul_server.access")
 
@@ -46,7 +47,8 @@ def register(app: Flask, wiring: Wiring) -> None:
             if browsers.is_secure(request.environ):
                 response.headers.setdefault("Strict-Transport-Security", browsers.STRICT_TRANSPORT_SECURITY)
         rule = request.url_rule
-        answered(rule.rule if rule else None, request.method, response.status_code, seconds)
+        route = request.environ[ROUTE] = rule.rule if rule else None
+        answered(route, request.method, response.status_code, seconds)
         by = _name(g.get("holder"))
         remote = client_address(request.environ, wiring.settings.trusted_proxies)
         log_request(g.request_id, request.method, request.path, response.status_code, seconds, by, remote)

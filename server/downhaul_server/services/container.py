@@ -47,6 +47,7 @@ from downhaul_server.services.snapshots import Snapshots
 from downhaul_server.services.staleness import Staleness
 from downhaul_server.services.streams import Streams
 from downhaul_server.services.survey import Survey
+from downhaul_server.services.unconfirmed import UnconfirmedKills
 from downhaul_server.services.usage import Usage
 from downhaul_server.settings import Settings
 from downhaul_server.store import Store
@@ -86,6 +87,7 @@ class Services:
         self.acknowledgements = Acknowledgements(store, committer, self.fleet, audience)
         self.survey = Survey(store, self.fleet, audience, settings.default_environment)
         self.overview = Overview(store, self.survey)
+        self.unconfirmed_kills = UnconfirmedKills(store, self.fleet, audience)
         self.bulletin = Bulletin(store)
         self.evaluations = Evaluations(store, settings.default_environment)
         sets = FlagSets(self.snapshots)

@@ -37,6 +37,11 @@ class Durability:
         """As `inspect` gives it; empty before Redis has first answered."""
         self.warnings: tuple[str, ...] = ()
 
+    @property
+    def durable(self) -> bool | None:
+        """Whether Redis promises as much as the shipped configuration does; None where it does not tell."""
+        return is_durable(self.report) if self.report else None
+
     def expire(self) -> None:
         """Redis went away: what comes back may promise something else."""
         self._asked = None
@@ -89,6 +94,14 @@ def _replicas(client: redis.Redis) -> int | None:
         raise
     except (ResponseError, KeyError):
         return None
+
+
+def is_durable(report: dict[str, Any]) -> bool | None:
+    """Whether a crash of Redis loses nothing that it has acknowledged; None where it does not tell."""
+    if report["survives_crash"] == UNKNOWN or report["maxmemory_policy"] == UNKNOWN:
+        return None
+    kept = report["survives_crash"] == PROMISES["yes", "always"] and report["maxmemory_policy"] == "noeviction"
+    return kept and (report["replicas"] is None or report["replicas"] >= report["replicas_wanted"])
 
 
 def warnings_of(report: dict[str, Any]) -> list[str]:

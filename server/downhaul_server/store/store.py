@@ -210,7 +210,8 @@ class Store:
         """How the store is; asks nobody, never raises.
 
         `{"state": "following"|"away"|"diverged"|"loading", "reason": str|None, "revision": int|None, "epoch": str|None,
-        "age_s": float|None, "source": "redis"|"checkpoint"|None, "durability": {...}, "warnings": [str]}`
+        "age_s": float|None, "source": "redis"|"checkpoint"|None, "durability": {...}, "durable": bool|None,
+        "warnings": [str]}`
         """
         view = self._follower.latest
         source = "redis" if self._follower.loaded else "checkpoint"
@@ -222,6 +223,7 @@ class Store:
             "age_s": round(view.age_s, 3) if view else None,
             "source": source if view else None,
             "durability": self._durability.report,
+            "durable": self._durability.durable,
             "warnings": self._warnings(),
         }
 
