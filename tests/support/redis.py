@@ -56,6 +56,11 @@ class RealRedis:
     def url(self) -> str:
         return f"redis://127.0.0.1:{self.port}/0"
 
+    @property
+    def is_running(self) -> bool:
+        """Whether it was started and not ended (it may be paused)."""
+        return self._process is not None
+
     def client(self) -> redis.Redis:
         """A client of the test's own."""
         return redis.Redis(port=self.port, protocol=2, socket_timeout=5)
