@@ -1,4 +1,4 @@
-"""More than one Redis: a primary with replicas behind Sentinels, and a Cluster. Real processes, on ports of the system."""
+"""More than one Redis, as real processes: a primary with replicas behind Sentinels, and a Cluster."""
 
 from __future__ import annotations
 
@@ -114,8 +114,10 @@ class Replicated:
         try:
             primary = self.primary()
             with primary.client() as client:
-                return int(client.info("replication")["connected_slaves"]) == 2 and client.wait(2, 200) == 2 and all(
-                    _agrees(sentinel.master(), primary.port) for sentinel in self.sentinels
+                return (
+                    int(client.info("replication")["connected_slaves"]) == 2
+                    and client.wait(2, 200) == 2
+                    and all(_agrees(sentinel.master(), primary.port) for sentinel in self.sentinels)
                 )
         except (redis.RedisError, StopIteration):
             return False
@@ -138,12 +140,23 @@ class Replicated:
         return found[0]
 
     def heal(self) -> None:
-        """All run again, and are in step."""
-        for member in self.members:
-            _start_again(member)
+        """All run again, and are in step. Who was the primary before is told so, which Sentinels do after ten seconds."""
         for sentinel in self.sentinels:
             sentinel.send(signal.SIGCONT)
+        for member in self.members:
+            _start_again(member)
+        wait_until(self._has_primary, "the Sentinels know of a primary", PATIENCE_S)
+        primary = self.primary()
+        for member in self.members:
+            with suppress(redis.RedisError), member.client() as client:
+                if member is not primary and client.execute_command("ROLE")[0] == b"master":
+                    client.replicaof("127.0.0.1", primary.port)
         self.wait_in_step()
+
+    def _has_primary(self) -> bool:
+        with suppress(redis.RedisError, StopIteration):
+            return _role(self.primary()) == b"master"
+        return False
 
     def __enter__(self) -> Replicated:
         try:
@@ -230,9 +243,7 @@ class Clustered:
         first, *others = self.members
         for number, member in enumerate(self.members[:3]):
             with member.client() as client:
-                client.execute_command(
-                    "CLUSTER", "ADDSLOTSRANGE", number * SLOTS // 3, (number + 1) * SLOTS // 3 - 1
-                )
+                client.execute_command("CLUSTER", "ADDSLOTSRANGE", number * SLOTS // 3, (number + 1) * SLOTS // 3 - 1)
                 client.execute_command("CLUSTER", "SET-CONFIG-EPOCH", number + 1)
         for member in others:
             with member.client() as client:

@@ -49,7 +49,7 @@ class Sentinels:
         options = dict(address.sentinel_options)
         tls = options.pop("connection_class", None) is not None
         self._name = address.name
-        self._sentinels = Sentinel(list(address.hosts), sentinel_kwargs={**options, **_patience(), "ssl": tls})
+        self._sentinels = Sentinel(list(address.hosts), sentinel_kwargs={**options, **_patience(), "ssl": tls})  # type: ignore[no-untyped-call]
 
     def find(self) -> Address:
         """The primary that they agree on, or agreed on last. Raises RedisError: they know of none, or do not answer."""
@@ -88,13 +88,13 @@ class Cluster:
                 self._cluster = self._client()
             else:
                 self._cluster.nodes_manager.initialize()
-            return self._cluster.get_node_from_key(META)
+            return self._cluster.get_node_from_key(META)  # type: ignore[no-untyped-call]
 
     def _client(self) -> RedisCluster:
         options = {name: value for name, value in self._address.options.items() if name != "db"}
         tls = options.pop("connection_class", None) is not None
         return RedisCluster(
-            startup_nodes=[ClusterNode(*host) for host in self._address.hosts],
+            startup_nodes=[ClusterNode(*host) for host in self._address.hosts],  # type: ignore[no-untyped-call]
             # Those that were named may be behind a name that leads to others later: they are never forgotten.
             dynamic_startup_nodes=False,
             require_full_coverage=False,
@@ -123,12 +123,12 @@ class PrimaryPool(ConnectionPool):
 class _PrimaryConnection(Connection):
     def __init__(self, *, pool: PrimaryPool, **options: Any) -> None:
         self._pool = pool
-        super().__init__(**options)
+        super().__init__(**options)  # type: ignore[no-untyped-call]
 
     def connect(self) -> None:
         if self._sock is None:
             self.host, self.port = self._pool.find()
-            super().connect()
+            super().connect()  # type: ignore[no-untyped-call]
 
     def on_connect(self) -> None:
         self.on_connect_check_health(check_health=True)
@@ -136,7 +136,7 @@ class _PrimaryConnection(Connection):
     def on_connect_check_health(self, check_health: bool = True) -> None:
         super().on_connect_check_health(check_health=check_health)
         # Whoever was asked may not know yet, and a replica would answer reads with what is old.
-        self.send_command("ROLE", check_health=False)
+        self.send_command("ROLE", check_health=False)  # type: ignore[no-untyped-call]
         try:
             role = self.read_response()
         except NoPermissionError:
@@ -150,7 +150,7 @@ class _PrimaryConnection(Connection):
         except ResponseError as error:
             # Before Redis 7, what a script ran into is in the text alone.
             if isinstance(error, ReadOnlyError | MovedError) or "-READONLY" in str(error):
-                self.disconnect()
+                self.disconnect()  # type: ignore[no-untyped-call]
                 raise RedisConnectionError(
                     f"the Redis at {self.host}:{self.port} is not the primary any more"
                 ) from error
