@@ -140,9 +140,7 @@ class Replicated:
         return found[0]
 
     def heal(self) -> None:
-        """All run again, and are in step. Who was the primary before is told so, which Sentinels do after ten seconds."""
-        for sentinel in self.sentinels:
-            sentinel.send(signal.SIGCONT)
+        """All run again, and are in step. A former primary is told to follow, which Sentinels do after ten seconds."""
         for member in self.members:
             _start_again(member)
         wait_until(self._has_primary, "the Sentinels know of a primary", PATIENCE_S)
@@ -153,6 +151,15 @@ class Replicated:
                     client.replicaof("127.0.0.1", primary.port)
         self.wait_in_step()
 
+    def be_patient(self, milliseconds: int = DOWN_AFTER_MS) -> None:
+        """How long the Sentinels wait for a Redis that does not answer.
+
+        (Stopped for two seconds, they would not act for thirty: that is their TILT mode.)
+        """
+        for sentinel in self.sentinels:
+            with sentinel.client() as client:
+                client.execute_command("SENTINEL", "SET", NAME, "down-after-milliseconds", milliseconds)
+
     def _has_primary(self) -> bool:
         with suppress(redis.RedisError, StopIteration):
             return _role(self.primary()) == b"master"
@@ -161,6 +168,8 @@ class Replicated:
     def __enter__(self) -> Replicated:
         try:
             _all(RealRedis.start, self.members)
+            for member in self.members:
+                member.arguments = self._common  # who starts again may be the primary by then
             for sentinel in self.sentinels:
                 sentinel.start()
             self.wait_in_step()

@@ -3,17 +3,34 @@
 from __future__ import annotations
 
 import itertools
+import secrets
 import threading
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from types import TracebackType
 
 import redis
-from downhaul_server.store import Committed, Store, StoreDiverged, StoreUnavailable
+from downhaul_server.store import Commit, Committed, Store, StoreDiverged, StoreUnavailable
 from support.store import change
 from support.waiting import wait_until
 
 PATIENCE_S = 60.0
+
+
+def acknowledged(store: Store, commit: Commit) -> Committed:
+    """Until it is taken: a busy machine may let a write fail, which says so, and is safe to repeat."""
+    found: list[Committed] = []
+    once = replace(commit, operation=commit.operation or secrets.token_hex(8))
+
+    def taken() -> bool:
+        try:
+            found.append(store.commit(once))
+        except StoreUnavailable:
+            return False
+        return True
+
+    wait_until(taken, "a write is taken", PATIENCE_S)
+    return found[0]
 
 
 @dataclass(frozen=True)

@@ -18,7 +18,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import IO, Any
+from typing import IO, Any, cast
 
 import redis
 from redis.exceptions import RedisError
@@ -91,8 +91,8 @@ def write(connections: Connections, path: Path) -> Head:
     draft = path.with_name(f".{path.name}.{os.getpid()}.draft")
     try:
         with _private(draft) as raw:
-            with gzip.GzipFile(filename="", fileobj=raw, mode="wb", mtime=0) as file:
-                head = _fill(connections, file)
+            with gzip.open(raw, "wb") as file:
+                head = _fill(connections, cast(IO[bytes], file))
             raw.flush()
             os.fsync(raw.fileno())
         check(draft)  # what cannot be read again is no backup

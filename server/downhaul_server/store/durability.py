@@ -168,9 +168,9 @@ def warnings_of(report: dict[str, Any]) -> list[str]:
         warnings.append(
             f"the last change was confirmed by {report['replicas_confirmed']} of {report['replicas_wanted']} replicas"
         )
-    if report.get("kind") != Kind.CLUSTER.value and report["replicas"] and report["min_replicas_to_write"] == "0":
+    if report["replicas"] and report["replicas_wanted"] == 0:
         warnings.append(
-            "Redis takes changes without its replicas (min-replicas-to-write 0): cut off from them, it would take "
-            "changes that a failover undoes"
+            "Redis has replicas, but no change waits for one (DOWNHAUL_REDIS_REPLICAS is 0): a failover may undo the last "
+            "changes"
         )
     return warnings

@@ -22,7 +22,7 @@ from redis.exceptions import (
     ResponseError,
 )
 from redis.retry import Retry
-from redis.sentinel import Sentinel
+from redis.sentinel import MasterNotFoundError, Sentinel
 
 from downhaul_server.redis_address import Address, Kind, RedisAddress
 from downhaul_server.store.keys import META
@@ -53,7 +53,10 @@ class Sentinels:
 
     def find(self) -> Address:
         """The primary that they agree on, or agreed on last. Raises RedisError: they know of none, or do not answer."""
-        host, port = self._sentinels.discover_master(self._name)  # type: ignore[no-untyped-call]
+        try:
+            host, port = self._sentinels.discover_master(self._name)  # type: ignore[no-untyped-call]
+        except MasterNotFoundError:  # whose text tells of every client and its options
+            raise RedisConnectionError(f"no Sentinel that answers knows of a primary {self._name!r}") from None
         return str(host), int(port)
 
     def close(self) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import redis
 from redis.exceptions import RedisError
@@ -109,7 +110,7 @@ def _put_page(client: redis.Redis, page: list[Part]) -> None:
                 pipe.hset(waiting_key("versions"), field, rest[0])
             elif name in STREAMS:
                 at_ms, digest, chain, body = rest
-                fields = {"at": at_ms, "digest": digest, "chain": chain, "body": body}
+                fields: dict[Any, Any] = {"at": at_ms, "digest": digest, "chain": chain, "body": body}
                 pipe.xadd(waiting_key(name), fields, id=log_id(field))
             else:
                 pipe.hset(waiting_key(name), field, rest[0])
