@@ -98,9 +98,7 @@ def test_with_a_replica_that_confirms_no_write_is_lost_with_its_primary(redises:
     )
 
 
-def test_a_primary_that_is_cut_off_is_replaced_and_gets_nothing_when_it_is_back(
-    redises: Replicated, open_one: Any
-) -> None:
+def test_a_primary_that_is_cut_off_gets_nothing_when_it_is_back(redises: Replicated, open_one: Any) -> None:
     store, other = open_one(replicas=1), open_one(replicas=1)
     with Writing(store, "paused") as writing, Writing(other, "too") as writing_too:
         writing.wait_for(10)

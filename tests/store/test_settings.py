@@ -8,6 +8,7 @@ from ipaddress import ip_network
 from pathlib import Path
 
 import pytest
+from downhaul_server import redis_address
 from downhaul_server.settings import Settings, SettingsError
 
 

@@ -170,7 +170,7 @@ def warnings_of(report: dict[str, Any]) -> list[str]:
         )
     if report["replicas"] and report["replicas_wanted"] == 0:
         warnings.append(
-            "Redis has replicas, but no change waits for one (DOWNHAUL_REDIS_REPLICAS is 0): a failover may undo the last "
-            "changes"
+            "Redis has replicas, but no change waits for one (DOWNHAUL_REDIS_REPLICAS is 0): "
+            "a failover may undo the last changes"
         )
     return warnings
