@@ -5,7 +5,6 @@ from __future__ import annotations
 import itertools
 import secrets
 import threading
-import time
 from dataclasses import dataclass, replace
 from types import TracebackType
 
@@ -53,7 +52,6 @@ class Writing:
         self.acknowledged: list[Acknowledged] = []
         self.refused: list[str] = []
         """Why a write was not taken, each time."""
-        self.longest_refusal_s = 0.0
 
     def wait_for(self, more: int) -> None:
         """Wait until so many more are acknowledged."""
@@ -81,13 +79,11 @@ class Writing:
             address = f"flag/{self._name}/{number}"
             commit = change(address, {"number": number}, operation=f"{self._name}-{number}")
             while not self._stopping.is_set():
-                asked = time.monotonic()
                 try:
                     self.acknowledged.append(Acknowledged(address, number, self._store.commit(commit)))
                     break
                 except (StoreUnavailable, StoreDiverged) as reason:
                     self.refused.append(str(reason))
-                    self.longest_refusal_s = max(self.longest_refusal_s, time.monotonic() - asked)
                     self._stopping.wait(0.05)
             if self._stopping.is_set():
                 return
