@@ -33,8 +33,8 @@ def test_a_change_that_survives_a_crash_says_so_and_what_changes_nothing_says_no
         assert promise["survives_failover"] == "nothing: no replica is connected"
         assert (promise["replicas"], promise["replicas_wanted"], promise["replicas_confirmed"]) == (0, 0, None)
         metrics = client.get("/metrics").text
-        assert 'downhaul_store_survives{what="crash"} 1.0' in metrics
-        assert 'downhaul_store_survives{what="failover"} 0.0' in metrics
+        assert "downhaul_store_durable 1.0" in metrics
+        assert "downhaul_store_survives_failover 0.0" in metrics
 
 
 @pytest.mark.redis
