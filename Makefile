@@ -69,6 +69,7 @@ bench: setup redis nginx ## Measure the engine, the SDK, polls, streams and kill
 	$(BIN)/python bench/fanout.py
 	$(BIN)/python bench/kill.py $(if $(PEERS),--peers,)
 	$(BIN)/python bench/ui.py
+	$(BIN)/python bench/scale.py
 	@if command -v wrk >/dev/null; then $(BIN)/python bench/edge.py; else echo "bench/edge.py is left out: it needs wrk"; fi
 
 lock: ## Write the locked requirements anew (needs uv)

@@ -46,8 +46,21 @@ def describe(health: Mapping[str, Any]) -> Health:
         ("Revision", _text(health["revision"])),
         ("Confirmed", _age(health["age_s"])),
         ("A crash of Redis keeps", str(health["durability"].get("survives_crash", "not known yet"))),
+        ("A failover keeps", str(health["durability"].get("survives_failover", "not known yet"))),
+        ("Replicas", _replicas(health["durability"])),
     ]
     return Health(tone, title, meaning, tuple(facts), warnings)
+
+
+def _replicas(durability: Mapping[str, Any]) -> str:
+    connected, wanted = durability.get("replicas"), durability.get("replicas_wanted", 0)
+    if connected is None:
+        return "not known"
+    if not wanted:
+        return f"{connected} connected; no change waits for one"
+    confirmed = durability.get("replicas_confirmed")
+    last = "" if confirmed is None else f"; {confirmed} confirmed the last one"
+    return f"{connected} connected; each change waits for {wanted}{last}"
 
 
 def _text(revision: int | None) -> str:

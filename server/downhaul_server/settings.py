@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import TypeVar
 from urllib.parse import urlsplit
 
-from downhaul_server import signing_in
+from downhaul_server import redis_address, signing_in
 from downhaul_server.signing_in import SigningIn
 
 T = TypeVar("T")
@@ -45,7 +45,7 @@ class Settings:
     port: int = 8080
     """DOWNHAUL_BIND after the last colon; 0 lets the system choose."""
     redis_url: str | None = field(default=None, repr=False)
-    """DOWNHAUL_REDIS_URL(_FILE): redis://, rediss:// or unix://. None: run the embedded Redis."""
+    """DOWNHAUL_REDIS_URL(_FILE): what `redis_address.py` reads. None: run the embedded Redis."""
     admin_token: str | None = field(default=None, repr=False)
     """DOWNHAUL_ADMIN_TOKEN(_FILE): the bootstrap administrator's token. Never None after `prepare()`."""
     workers: int = 2
@@ -216,17 +216,7 @@ def _default_data_dir(environ: Mapping[str, str]) -> Path:
 
 
 def _redis_url(text: str) -> str:
-    # The value may hold a password, so the error repeats its scheme at most.
-    parts = urlsplit(text)
-    expected = "expected redis://host:port/0, rediss://host:port/0 or unix:///path/to/socket"
-    if parts.scheme not in ("redis", "rediss", "unix"):
-        raise ValueError(f"{expected}, not a URL with scheme {parts.scheme!r}")
-    if not (parts.path if parts.scheme == "unix" else parts.hostname):
-        raise ValueError(f"{expected}, the URL names no {'socket' if parts.scheme == 'unix' else 'host'}")
-    try:
-        _ = parts.port
-    except ValueError:
-        raise ValueError(f"{expected}, the URL's port is no number up to 65535") from None
+    redis_address.read(text)
     return text
 
 

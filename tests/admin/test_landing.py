@@ -73,6 +73,20 @@ def test_what_is_not_well_is_said(health: dict[str, Any], expected: str) -> None
     assert 'class="health good"' not in page
 
 
+@pytest.mark.parametrize(
+    ("durability", "expected"),
+    [
+        ({"survives_failover": "what the replicas had received"}, "what the replicas had received"),
+        ({"replicas": 2, "replicas_wanted": 0}, "2 connected; no change waits for one"),
+        ({"replicas": 1, "replicas_wanted": 2, "replicas_confirmed": 1}, "waits for 2; 1 confirmed the last one"),
+        ({"replicas": None}, "not known"),
+    ],
+)
+def test_what_a_failover_keeps_is_said(durability: dict[str, Any], expected: str) -> None:
+    page = text_of(durability={**DURABLE, **durability})
+    assert "A failover keeps" in page and expected in page
+
+
 def test_warnings_are_listed_and_escaped() -> None:
     assert "<li>&lt;b&gt; is wrong</li>" in text_of(warnings=["<b> is wrong"])
 

@@ -169,3 +169,21 @@ def test_json_is_the_answer_as_the_service_gave_it(service: FakeService, shell: 
     service.will_answer(KILLED)
 
     assert shell("kill", "checkout/new-checkout", "--json").json == KILLED
+
+
+def test_a_kill_that_a_failover_may_undo_says_so(service: FakeService, shell: Shell) -> None:
+    held = {"survives": "crash", "replicas": 0, "replicas_wanted": 1}
+    service.will_answer({**KILLED, "durability": held})
+
+    result = shell("kill", "checkout/new-checkout")
+
+    assert result.code == 0
+    assert result.out.endswith("Only 0 of 1 replicas of Redis hold it: a failover may undo it.\n")
+
+
+def test_a_kill_that_is_held_by_replicas_says_no_more(service: FakeService, shell: Shell) -> None:
+    service.will_answer({**KILLED, "durability": {"survives": "failover", "replicas": 1, "replicas_wanted": 1}})
+
+    result = shell("kill", "checkout/new-checkout")
+
+    assert result.out == "checkout/new-checkout is killed in production (revision 42).\n"

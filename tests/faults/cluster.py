@@ -134,17 +134,23 @@ class Cluster:
         seed: int = 0,
         nodes: int = 2,
         instances: Mapping[str, int] | None = None,
+        redis_settings: Mapping[str, str] | None = None,
         **settings: str,
     ) -> None:
-        """`instances`: how many of each service. `settings`: environment variables of the instances."""
+        """`instances`: how many of each service. `settings`: environment variables of the instances.
+
+        `redis_settings`: environment variables of the nodes that name a Redis which somebody else runs; then there is
+        none of its own, and no line to it.
+        """
         self.folder = folder
         self.clock = WallClock(folder)
         self.redis = RealRedis(folder / "redis")
-        self.lines = [Proxy(self.redis.port, seed=seed + number) for number in range(nodes)]
+        self._runs_redis = redis_settings is None
+        self.lines = [Proxy(self.redis.port, seed=seed + number) for number in range(nodes if self._runs_redis else 0)]
         """From each node to Redis."""
+        told = [redis_settings or {"DOWNHAUL_REDIS_URL": self.lines[number].redis_url} for number in range(nodes)]
         self.nodes = [
-            Server(folder / f"node-{number}", DOWNHAUL_REDIS_URL=line.redis_url, **self.clock.environ)
-            for number, line in enumerate(self.lines)
+            Server(folder / f"node-{number}", **{**self.clock.environ, **each}) for number, each in enumerate(told)
         ]
         self.history = History()
         self.instances: list[Instance] = []
@@ -256,7 +262,8 @@ class Cluster:
         return {each.name: last.position if (last := each.last()) else None for each in self.instances}
 
     def _start(self) -> None:
-        self.redis.start()
+        if self._runs_redis:
+            self.redis.start()
         for node in self.nodes:
             node.start()
         for node in self.nodes:

@@ -29,6 +29,10 @@ class TestReport:
             "survives_crash": "every acknowledged write",
             "replicas": 0,
             "replicas_wanted": 0,
+            "min_replicas_to_write": "0",
+            "kind": "single",
+            "replicas_confirmed": None,
+            "survives_failover": "nothing: no replica is connected",
         }
         assert health["warnings"] == []
 
@@ -113,7 +117,11 @@ class TestReplicas:
         assert "1 of 2 replicas are connected to Redis" in warnings
 
     def test_without_the_setting_nobody_is_asked(self, real: RealRedis, replica: RealRedis, open_store: Any) -> None:
-        assert open_store(real).commit(change(FLAG, {"on": True})).replicas is None
+        store = open_store(real)
+        assert store.commit(change(FLAG, {"on": True})).replicas is None
+        health = store.health()
+        assert health["durability"]["survives_failover"] == "what the replicas had received"
+        assert any("no change waits for one" in warning for warning in health["warnings"])
 
     def test_a_redis_that_can_tell_is_asked_for_what_is_on_the_replicas_disks(
         self, real: RealRedis, open_store: Any, monkeypatch: pytest.MonkeyPatch

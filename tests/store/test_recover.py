@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -118,8 +119,44 @@ def test_a_server_that_was_down_takes_the_decision_over_when_it_starts(
     assert restarted.view.epoch == recovered.epoch
 
 
-def test_from_checkpoint_refuses_a_redis_that_holds_a_store(real: RealRedis, served: Store, data_dir: Path) -> None:
-    with pytest.raises(RecoverRefused, match="not empty"):
+def test_what_was_served_wins_over_a_redis_that_is_behind_and_the_log_stays(
+    real: RealRedis, served: Store, data_dir: Path, open_store: Any, tmp_path: Path
+) -> None:
+    backup = tmp_path / "behind"
+    shutil.copytree(real.folder, backup)
+    served.commit(change(FLAG, {"on": False}, action="flag.kill"))
+    served.commit(change("flag/checkout/other", delete=True))
+    served.commit(change("flag/checkout/newer", {"on": True}))
+    checkpoint = checkpoint_of(served, data_dir)
+    real.kill()
+    real.forget_everything()
+    shutil.copytree(backup, real.folder, dirs_exist_ok=True)
+    real.start()
+    wait_until(lambda: served.health()["state"] == "diverged", "the server has noticed")
+
+    recovered = from_checkpoint(real.connections(), checkpoint, actor="grace", reason="a stale replica was promoted")
+
+    assert (recovered.succeeds, recovered.revision) == (checkpoint.epoch, 4)
+    wait_until(lambda: served.view.epoch == recovered.epoch, "the running server has taken it over")
+    wait_until(lambda: served.health()["state"] == "following", "it follows")
+    assert everything(served) == {document.address: document.body for document in checkpoint}
+    entry, *before = served.log()
+    assert {each.address: (each.before, each.after) for each in entry.changes} == {
+        FLAG: ({"on": True}, {"on": False}),
+        "flag/checkout/other": ({"on": False}, None),
+        "flag/checkout/newer": (None, {"on": True}),
+    }
+    assert [each.action for each in before] == ["flag.replace", "flag.replace", "store.create"]
+    assert served.verify_log() == []
+    assert served.view.touched("checkout", "production") == 4, "nobody's snapshot passes for unchanged"
+    assert served.commit(change(FLAG, {"on": True})).revision == 5
+    assert everything(open_store(real)) == everything(served)
+
+
+def test_from_checkpoint_refuses_when_there_is_nothing_to_decide(
+    real: RealRedis, served: Store, data_dir: Path
+) -> None:
+    with pytest.raises(RecoverRefused, match="nothing to decide"):
         from_checkpoint(real.connections(), checkpoint_of(served, data_dir), actor="grace", reason="?")
     assert served.log(limit=1)[0].action == "flag.replace"
 

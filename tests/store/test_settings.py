@@ -8,6 +8,7 @@ from ipaddress import ip_network
 from pathlib import Path
 
 import pytest
+from downhaul_server import redis_address
 from downhaul_server.settings import Settings, SettingsError
 
 
@@ -194,3 +195,49 @@ class TestDataFolder:
         tmp_path.chmod(0o755)
         Settings(data_dir=tmp_path).prepare()
         assert stat.S_IMODE(tmp_path.stat().st_mode) == 0o755
+
+
+@pytest.mark.parametrize(
+    ("url", "expected"),
+    [
+        ("redis+sentinel://a:1,b/flags", ("sentinel", (("a", 1), ("b", 26379)), "flags", 0)),
+        ("rediss+sentinel://u:p%40@[::1]:2/flags/3", ("sentinel", (("::1", 2),), "flags", 3)),
+        ("redis+cluster://a:1,b:2", ("cluster", (("a", 1), ("b", 2)), "", 0)),
+        ("rediss+cluster://:p@a", ("cluster", (("a", 6379),), "", 0)),
+        ("redis://a:1/4", ("single", (), "", 4)),
+    ],
+)
+def test_addresses_of_redis(url: str, expected: tuple[object, ...]) -> None:
+    found = redis_address.read(url)
+    assert (found.kind.value, found.hosts, found.name, int(found.options.get("db") or 0)) == expected
+    assert ("connection_class" in found.options) is url.startswith("rediss")
+    if "@" in url:
+        assert found.options["password"] == ("p@" if "%40" in url else "p")
+
+
+def test_sentinels_have_accounts_and_certificates_of_their_own() -> None:
+    url = "rediss+sentinel://ann:one@s/flags?sentinel_username=bob&sentinel_password=two&ssl_ca_certs=/ca.pem"
+    found = redis_address.read(url)
+    assert (found.options["username"], found.options["password"]) == ("ann", "one")
+    login = {name: found.sentinel_options[name] for name in ("username", "password", "ssl_ca_certs")}
+    assert login == {"username": "bob", "password": "two", "ssl_ca_certs": "/ca.pem"}
+    assert "two" not in repr(found) and "one" not in repr(found)
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "redis+sentinel://hush@/flags",
+        "redis+sentinel://hush@a:1",
+        "redis+sentinel://hush@a:99999/flags",
+        "redis+sentinel://hush@a:1,,b/flags",
+        "redis+cluster://hush@a:1/3",
+        "unix+sentinel://hush@a/flags",
+        "redis+other://hush@a",
+        "redis+cluster://hush@[a",
+    ],
+)
+def test_an_address_of_redis_that_is_none_is_refused_without_its_password(url: str) -> None:
+    with pytest.raises(SettingsError, match="DOWNHAUL_REDIS_URL: expected redis://") as refused:
+        Settings.from_environment({"DOWNHAUL_REDIS_URL": url})
+    assert "hush" not in str(refused.value)

@@ -48,13 +48,18 @@ class RealRedis:
         self.folder = folder
         self.port = port or free_port()
         self._binary = redis_binary()
-        self._arguments = arguments
+        self.arguments: tuple[str, ...] = arguments
         self._process: subprocess.Popen[bytes] | None = None
         folder.mkdir(parents=True, exist_ok=True)
 
     @property
     def url(self) -> str:
         return f"redis://127.0.0.1:{self.port}/0"
+
+    @property
+    def is_running(self) -> bool:
+        """Whether it was started and not ended (it may be paused)."""
+        return self._process is not None
 
     def client(self) -> redis.Redis:
         """A client of the test's own."""
@@ -78,7 +83,7 @@ class RealRedis:
         arguments = [part for name, value in configuration.items() for part in (f"--{name}", value)]
         with open(self.folder / "log", "ab") as output:
             self._process = subprocess.Popen(
-                [self._binary, *arguments, *self._arguments], stdout=output, stderr=output, start_new_session=True
+                [self._binary, *arguments, *self.arguments], stdout=output, stderr=output, start_new_session=True
             )
         with self.client() as client:
             wait_until(lambda: self._answers(client), "Redis answers")

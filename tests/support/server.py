@@ -112,6 +112,13 @@ class Server:
         except requests.RequestException:
             return None
 
+    def text(self, path: str) -> str:
+        """What a page without a token says, whatever its status; nothing when nobody answers."""
+        try:
+            return requests.get(f"{self.url}{path}", timeout=5).text
+        except requests.RequestException:
+            return ""
+
     def call(self, method: str, path: str, document: Any = None) -> requests.Response:
         """As the administrator, on a connection of its own: either worker may answer."""
         return requests.request(

@@ -36,6 +36,15 @@ def verdict(known: Known, services: Sequence[str] = (), environment: str | None 
     return [headline(known, services, environment), *details(known)]
 
 
+def unsafe(answer: Known) -> list[RenderableType]:
+    """A warning, where the answer to a change says that fewer replicas of Redis hold it than should."""
+    held = answer.get("durability") or {}
+    confirmed, wanted = held.get("replicas"), held.get("replicas_wanted", 0)
+    if confirmed is None or confirmed >= wanted:
+        return []
+    return [plain(f"Only {confirmed} of {wanted} replicas of Redis hold it: a failover may undo it.", "yellow")]
+
+
 def headline(known: Known, services: Sequence[str] = (), environment: str | None = None) -> Text:
     """`Confirmed by all 38 processes in 212 ms.`, or that it is not."""
     if known["confirmed"]:

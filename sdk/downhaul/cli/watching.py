@@ -9,7 +9,7 @@ from typing import Any
 
 from rich.progress import BarColumn, Progress, TextColumn
 
-from downhaul.cli.acknowledgement import Change, exit_code, progress, verdict
+from downhaul.cli.acknowledgement import Change, exit_code, progress, unsafe, verdict
 from downhaul.cli.errors import CliError, ExitCode
 from downhaul.cli.session import Session
 
@@ -46,7 +46,7 @@ def await_all(
         session.output.note(f"Not waiting any longer. What is done stands: {change.sentence}.")
     if watch.trouble is not None:
         session.output.note(f"What is done stands; but how far it has come cannot be asked: {watch.trouble}")
-    session.answer(whole(watch.known), *verdict(watch.known, change.services, change.environment))
+    session.answer(whole(watch.known), *verdict(watch.known, change.services, change.environment), *unsafe(answer))
     return ExitCode.INTERRUPTED if interrupted else exit_code(watch.known)
 
 

@@ -109,6 +109,9 @@ class Metrics:
         return generate_latest(self._own) + generate_latest(registry)
 
 
+EVERY_WRITE = "every acknowledged write"
+
+
 class _StoreCollector(Collector):
     """The store as the process that answers the scrape sees it."""
 
@@ -132,6 +135,13 @@ class _StoreCollector(Collector):
         if (promised := health.get("durable")) is not None:
             durable.add_metric((), float(promised))
         yield durable
+        promise = health.get("durability", {})
+        replicated = GaugeMetricFamily(
+            "downhaul_store_survives_failover", "1 when every acknowledged change survives the loss of the primary."
+        )
+        if promise.get("replicas_wanted"):
+            replicated.add_metric((), float(str(promise["survives_failover"]).startswith(EVERY_WRITE)))
+        yield replicated
         yield GaugeMetricFamily(
             "downhaul_store_warnings", "Warnings about the store; /api/v1/status has them.", len(health["warnings"])
         )

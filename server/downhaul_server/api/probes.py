@@ -17,6 +17,7 @@ from downhaul_server.api.schemas.operations import LiveSchema, ReadySchema
 
 blueprint = Blueprint("operators", __name__, description="Probes and metrics. They need no token.")
 
+PROMISE = ("survives_crash", "survives_failover", "replicas", "replicas_wanted", "replicas_confirmed")
 SHOWN = ("state", "reason", "revision", "epoch", "age_s", "source")
 
 
@@ -36,9 +37,11 @@ def readyz() -> Response:
 
     `ok`: Redis is followed. `degraded`: Redis is away, reads and polls go on from memory (or from the checkpoint: see
     `source`), writes fail. 503: nothing is loaded yet, or Redis holds another history than the one that was served.
+    `durability` says what Redis promised when it was last asked.
     """
     health = services().health()
     shown = {name: health[name] for name in SHOWN}
+    shown["durability"] = {name: health["durability"].get(name) for name in PROMISE}
     if health["state"] == "following":
         return json_answer({"status": "ok", **shown})
     if health["state"] == "away" and health["revision"] is not None:

@@ -11,7 +11,9 @@ from flask import Flask, Response, g, request
 from downhaul_server import browsers
 from downhaul_server.addresses import client_address
 from downhaul_server.api.context import Wiring
+from downhaul_server.services import holding
 from downhaul_server.services.actors import Actor, EnvironmentKey
+from downhaul_server.services.holding import Held
 from downhaul_server.tracing import ROUTE
 
 log = structlog.get_logger("downhaul_server.access")
@@ -27,6 +29,8 @@ UNLESS_SAID = MappingProxyType(
 )
 """Headers of answers with a body, where the view has not set them."""
 
+DURABILITY = "Downhaul-Durability"
+
 
 def register(app: Flask, wiring: Wiring) -> None:
     """Hook into the app."""
@@ -35,12 +39,15 @@ def register(app: Flask, wiring: Wiring) -> None:
 
     def begin() -> None:
         g.began = perf_counter()
+        holding.forget()
         g.request_id = ids.of(request.environ)
 
     def finish(response: Response) -> Response:
         seconds = perf_counter() - g.began
         response.headers["X-Request-Id"] = g.request_id
         response.headers.update(EVERY_ANSWER)
+        if held := holding.of_this_request():
+            response.headers[DURABILITY] = durability(held)
         if response.status_code != 304:
             for name, value in UNLESS_SAID.items():
                 response.headers.setdefault(name, value)
@@ -56,6 +63,12 @@ def register(app: Flask, wiring: Wiring) -> None:
 
     app.before_request(begin)
     app.after_request(finish)
+
+
+def durability(held: Held) -> str:
+    """The header's value, a structured field (RFC 9651): `failover;replicas=2;wanted=1`."""
+    asked = "" if held.replicas is None else f";replicas={held.replicas};wanted={held.replicas_wanted}"
+    return f"{held.survives}{asked}"
 
 
 def log_request(

@@ -1,10 +1,11 @@
-"""The `downhaul-server` command: run, demo, check, recover. The top room: it may use every other one."""
+"""The `downhaul-server` command: run, demo, check, recover, backup, restore. The top room: it may use all others."""
 
 from __future__ import annotations
 
 import click
 from downhaul import __version__
 
+from downhaul_server.cli.backup import backup, restore
 from downhaul_server.cli.check import check
 from downhaul_server.cli.demo import demo
 from downhaul_server.cli.recover import recover
@@ -17,5 +18,5 @@ def main() -> None:
     """The Downhaul feature flag service. Its settings are environment variables (see docs/running.md)."""
 
 
-for command in (run, demo, check, recover):
+for command in (run, demo, check, recover, backup, restore):
     main.add_command(command)

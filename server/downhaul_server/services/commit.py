@@ -11,6 +11,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from downhaul_server.services import holding
 from downhaul_server.services.access import newest_view, store_errors
 from downhaul_server.services.actors import Actor
 from downhaul_server.services.errors import Invalid, ServiceError, Unavailable
@@ -198,7 +199,7 @@ class Committer:
     def _commit(self, actor: Actor, plan: Plan, view: View, operation: str | None, fingerprint: str) -> Committed:
         versions = {address: view.version(address) for address in plan.writes}
         with store_errors():
-            return self._store.commit(
+            committed = self._store.commit(
                 Commit(
                     action=plan.action,
                     actor=actor.to_json(),
@@ -213,6 +214,8 @@ class Committer:
                     details=plan.details,
                 )
             )
+        holding.note(committed)
+        return committed
 
     def _recall(self, operation: str | None, fingerprint: str) -> Committed | None:
         if operation is None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, astuple, dataclass
+from dataclasses import asdict, astuple, dataclass, replace
 from typing import Any
 
 from downhaul_server.services.actors import Action, Actor, authorize, home
@@ -11,6 +11,7 @@ from downhaul_server.services.commit import KILL_PATIENCE_S, Committer, Plan, Pl
 from downhaul_server.services.documents import existing, now
 from downhaul_server.services.errors import Invalid
 from downhaul_server.services.flag_forms import kill_revision, state_of, with_state
+from downhaul_server.services.holding import Held, held_by
 from downhaul_server.services.references import name_of
 from downhaul_server.services.selection import Selected, Selection
 from downhaul_server.store import Document, View
@@ -33,6 +34,8 @@ class Killed:
     """Those of `flags` that were as wanted already."""
     not_found: tuple[str, ...] = ()
     """Named flags and services that do not exist; the others were killed all the same."""
+    durability: Held | None = None
+    """How safe the change is; None when there was nothing to do, or it was done by an earlier request."""
 
     @property
     def touches(self) -> tuple[tuple[str, str], ...]:
@@ -145,7 +148,8 @@ class Kill:
         result = dict(outcome.result)
         standing = result.pop("standing")
         if outcome.committed:
-            return _killed(outcome.committed.revision, outcome.committed.committed_at, result)
+            made = _killed(outcome.committed.revision, outcome.committed.committed_at, result)
+            return replace(made, durability=held_by(outcome.committed) if outcome.plan else None)
         revision, since = standing
         return _killed(revision, self._committer.committed_at(revision, since), result)
 

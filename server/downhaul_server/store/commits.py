@@ -59,6 +59,10 @@ class Committed:
     """True when this operation had been committed before, by an earlier request or an earlier attempt of this one."""
     replicas: int | None = None
     """How many replicas confirmed that they hold it; None when none were asked (DOWNHAUL_REDIS_REPLICAS=0)."""
+    replicas_wanted: int = 0
+    """How many were to (DOWNHAUL_REDIS_REPLICAS)."""
+    survives: str = "uncertain"
+    """What the change survives: `failover`, `crash` or `uncertain`; see `Durability.of_write`."""
     applied: bool = True
     """False when this process's own view had not reached the revision when the time for waiting was up."""
     result: Body | None = None

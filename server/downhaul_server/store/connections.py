@@ -1,4 +1,4 @@
-"""The three clients of one Redis, each with the patience that its work allows. The only place that makes one."""
+"""The three clients of one Redis, each with the patience that its work allows. The only place that makes them."""
 
 from __future__ import annotations
 
@@ -6,8 +6,12 @@ from dataclasses import dataclass
 
 import redis
 from redis.backoff import NoBackoff
-from redis.connection import ConnectionPool, parse_url
+from redis.connection import ConnectionPool
 from redis.retry import Retry
+
+from downhaul_server import redis_address
+from downhaul_server.redis_address import Kind, RedisAddress
+from downhaul_server.store.primary import Directory, PrimaryPool, directory_of, uses_tls
 
 CONNECT_TIMEOUT_S = 0.5
 WRITE_TIMEOUT_S = 0.8
@@ -31,27 +35,37 @@ class Connections:
     follower: redis.Redis
     block_s: float = BLOCK_S
     """How long the follower waits for an entry before it looks whether Redis is still the same."""
+    kind: Kind = Kind.SINGLE
+    """Who says which Redis it is."""
+    directory: Directory | None = None
+    """Whom the clients ask for the primary, unless it is a single Redis."""
 
     @classmethod
     def to(cls, url: str, block_s: float = BLOCK_S) -> Connections:
-        """Clients for `url` (redis://, rediss://, unix://); connects lazily. Raises ValueError for a malformed URL."""
+        """Clients for `url` (`redis_address.py` says which); connects lazily. Raises ValueError for a malformed URL."""
+        address = redis_address.read(url)
+        directory = None if address.kind is Kind.SINGLE else directory_of(address)
         return cls(
             block_s=block_s,
-            writes=_client(url, WRITE_TIMEOUT_S),
-            reads=_client(url, READ_TIMEOUT_S),
-            follower=_client(url, FOLLOW_TIMEOUT_S),
+            kind=address.kind,
+            directory=directory,
+            writes=_client(address, directory, WRITE_TIMEOUT_S),
+            reads=_client(address, directory, READ_TIMEOUT_S),
+            follower=_client(address, directory, FOLLOW_TIMEOUT_S),
         )
 
     def close(self) -> None:
         """Let go of every connection."""
         for client in (self.writes, self.reads, self.follower):
             client.close()
+        if self.directory is not None:
+            self.directory.close()
 
 
-def _client(url: str, timeout: float) -> redis.Redis:
+def _client(address: RedisAddress, directory: Directory | None, timeout: float) -> redis.Redis:
     # Ours come last: `?socket_timeout=60&decode_responses=1` in a URL must not undo what the room relies on.
     options = {
-        **parse_url(url),  # type: ignore[no-untyped-call]
+        **address.options,
         "socket_timeout": timeout,
         "socket_connect_timeout": CONNECT_TIMEOUT_S,
         "socket_keepalive": True,
@@ -63,4 +77,7 @@ def _client(url: str, timeout: float) -> redis.Redis:
     }
     if "path" in options:
         del options["socket_keepalive"]
-    return redis.Redis(connection_pool=ConnectionPool(**options))
+    if directory is None:
+        return redis.Redis(connection_pool=ConnectionPool(**options))
+    options.pop("connection_class", None)
+    return redis.Redis(connection_pool=PrimaryPool(directory, tls=uses_tls(address), **options))

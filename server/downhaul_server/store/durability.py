@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import time
+from collections.abc import Mapping
 from typing import Any
 
 import redis
@@ -11,12 +12,17 @@ from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.exceptions import ResponseError
 from redis.exceptions import TimeoutError as RedisTimeoutError
 
+from downhaul_server.redis_address import Kind
+
 log = logging.getLogger(__name__)
 
 UNKNOWN = "unknown"
-INSPECT_EVERY_S = 60.0
+INSPECT_EVERY_S = 5.0
+"""Replicas come and go, and who asks how safe a change is wants to know of now."""
+SETTINGS = ("appendonly", "appendfsync", "maxmemory-policy", "min-replicas-to-write")
+EVERY_WRITE = "every acknowledged write"
 PROMISES = {
-    ("yes", "always"): "every acknowledged write",
+    ("yes", "always"): EVERY_WRITE,
     ("yes", "everysec"): "all but about the last second",
     ("yes", "no"): "what the operating system had written",
     ("no", "always"): "at most the last snapshot",
@@ -27,15 +33,29 @@ PROMISES = {
 
 
 class Durability:
-    """The last report, asked for anew after each outage and every minute. Each warning is logged when it appears."""
+    """The last report, asked for anew after each outage and every few seconds. A new warning is logged."""
 
-    def __init__(self, client: redis.Redis, replicas_wanted: int) -> None:
+    def __init__(self, client: redis.Redis, replicas_wanted: int, kind: Kind = Kind.SINGLE) -> None:
         self._client = client
         self._wanted = replicas_wanted
+        self._kind = kind
         self._asked: float | None = None
-        self.report: dict[str, Any] = {}
-        """As `inspect` gives it; empty before Redis has first answered."""
-        self.warnings: tuple[str, ...] = ()
+        self._report: dict[str, Any] = {}
+        self.confirmed: int | None = None
+        """How many replicas have confirmed the last change of this process; None while it has made none."""
+
+    @property
+    def report(self) -> dict[str, Any]:
+        """As `inspect` gives it, with what the last change has shown; empty before Redis has first answered."""
+        if not self._report:
+            return {}
+        known = {**self._report, "kind": self._kind.value, "replicas_confirmed": self.confirmed}
+        return known | {"survives_failover": survives_failover(known)}
+
+    @property
+    def warnings(self) -> list[str]:
+        """See `warnings_of`."""
+        return warnings_of(self.report) if self._report else []
 
     @property
     def durable(self) -> bool | None:
@@ -50,22 +70,43 @@ class Durability:
         """Ask, if it is time to. Raises redis's ConnectionError and TimeoutError."""
         if self._asked is not None and time.monotonic() - self._asked < INSPECT_EVERY_S:
             return
-        self.report = inspect(self._client, self._wanted)
+        before = self.warnings
+        self._report = inspect(self._client, self._wanted)
         self._asked = time.monotonic()
-        warnings = warnings_of(self.report)
-        for warning in warnings:
-            if warning not in self.warnings:
+        for warning in self.warnings:
+            if warning not in before:
                 log.warning("store: %s", warning)
-        self.warnings = tuple(warnings)
+
+    def of_write(self, confirmed: int | None) -> str:
+        """What a change survives that so many replicas have confirmed (None: none were asked).
+
+        `failover`: the loss of the primary too. `crash`: a crash of Redis, not the loss of its disk, nor a failover.
+        `uncertain`: neither for certain.
+        """
+        if confirmed is not None and self._wanted and confirmed >= self._wanted:
+            return "failover"
+        return "crash" if self._report.get("survives_crash") == EVERY_WRITE else "uncertain"
+
+
+def survives_failover(report: Mapping[str, Any]) -> str:
+    """What is there after the primary was lost and a replica took its place, in words."""
+    wanted, connected, confirmed = report["replicas_wanted"], report["replicas"], report["replicas_confirmed"]
+    if connected is None:
+        return UNKNOWN
+    if connected == 0:
+        return "nothing: no replica is connected"
+    if wanted == 0 or connected < wanted or (confirmed is not None and confirmed < wanted):
+        return "what the replicas had received"
+    return EVERY_WRITE if wanted >= connected else f"{EVERY_WRITE}, if the replica that has most takes over"
 
 
 def inspect(client: redis.Redis, replicas_wanted: int) -> dict[str, Any]:
-    """`{appendonly, appendfsync, maxmemory_policy, survives_crash, replicas, replicas_wanted}`.
+    """`{appendonly, appendfsync, maxmemory_policy, survives_crash, replicas, replicas_wanted, min_replicas_to_write}`.
 
     What Redis refuses to tell (managed ones refuse CONFIG) is "unknown", or None for the number of connected replicas.
     Raises redis's ConnectionError and TimeoutError.
     """
-    settings = {name: _config(client, name) for name in ("appendonly", "appendfsync", "maxmemory-policy")}
+    settings = {name: _config(client, name) for name in SETTINGS}
     return {
         "appendonly": settings["appendonly"],
         "appendfsync": settings["appendfsync"],
@@ -73,6 +114,7 @@ def inspect(client: redis.Redis, replicas_wanted: int) -> dict[str, Any]:
         "survives_crash": PROMISES.get((settings["appendonly"], settings["appendfsync"]), UNKNOWN),
         "replicas": _replicas(client),
         "replicas_wanted": replicas_wanted,
+        "min_replicas_to_write": settings["min-replicas-to-write"],
     }
 
 
@@ -122,4 +164,13 @@ def warnings_of(report: dict[str, Any]) -> list[str]:
         warnings.append("Redis does not tell how it is configured (CONFIG GET is refused): what it keeps is not known")
     if report["replicas"] is not None and report["replicas"] < report["replicas_wanted"]:
         warnings.append(f"{report['replicas']} of {report['replicas_wanted']} replicas are connected to Redis")
+    if report.get("replicas_confirmed") is not None and report["replicas_confirmed"] < report["replicas_wanted"]:
+        warnings.append(
+            f"the last change was confirmed by {report['replicas_confirmed']} of {report['replicas_wanted']} replicas"
+        )
+    if report["replicas"] and report["replicas_wanted"] == 0:
+        warnings.append(
+            "Redis has replicas, but no change waits for one (DOWNHAUL_REDIS_REPLICAS is 0): "
+            "a failover may undo the last changes"
+        )
     return warnings

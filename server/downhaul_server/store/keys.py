@@ -27,6 +27,7 @@ Beside the store, of the fleet; no script sees it, and none of it is needed to s
 | `{downhaul}:sign-in:<digest>` | string, expires | what has to be known when somebody comes back from the provider of identities |
 | `{downhaul}:refusals` | stream | refused attempts: `<number>-0` -> `at` (ms), `digest`, `chain`, `body` |
 | `{downhaul}:refusals:meta` | hash | `number`, `chain`, `origin`, `origin_chain` of that log, and how many of each kind came in `minute` |
+| `{downhaul}:restore:<part>` | as its part, expires | a part of a backup, until all of it is there |
 | `{downhaul}:news` | channel | batches of what changed in the fleet |
 """  # noqa: E501 - a table
 
@@ -97,3 +98,8 @@ def lease_key(name: str) -> str:
 def sign_in_key(digest: str) -> str:
     """Where a log-in lies that the provider of identities has not answered yet."""
     return f"{{downhaul}}:sign-in:{digest}"
+
+
+def waiting_key(part: str) -> str:
+    """Where a part of a backup waits until all of it is there."""
+    return f"{{downhaul}}:restore:{part}"

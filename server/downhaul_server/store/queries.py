@@ -147,6 +147,14 @@ def oldest_first(client: redis.Redis, until: int, page: int = PAGE, after: int =
         after = entries[-1].revision
 
 
+def entries(client: redis.Redis, stream: str, page: int = PAGE) -> Iterator[RawEntry]:
+    """All of a stream of such entries, oldest first, read a page at a time as it is consumed."""
+    after = 0
+    while found := _raw(client.xrange(stream, log_id(after + 1), "+", count=page)):
+        yield from found
+        after = found[-1].revision
+
+
 def _raw(entries: Any) -> list[RawEntry]:
     try:
         return [RawEntry(entry_id, fields) for entry_id, fields in entries]

@@ -52,7 +52,7 @@ class Store:
         """Use `Store.open`."""
         self._connections = connections
         self._board = board or Board(slots=1)
-        self._durability = Durability(connections.reads, settings.redis_replicas)
+        self._durability = Durability(connections.reads, settings.redis_replicas, connections.kind)
         self._corrupt: str | None = None
         freshness = Freshness()
         checkpoint = Checkpoint(data_dir)
@@ -274,10 +274,11 @@ class Store:
 
     def _settle(self, committed: Committed) -> Committed:
         """Wait until everybody on this node serves it, but not for ever: it is committed in any case."""
+        self._durability.confirmed = committed.replicas
         self._follower.nudge()
         applied = self._follower.wait_for(committed.revision, OWN_VIEW_TIMEOUT_S)
         self._board.wait_others(committed.revision, OTHER_WORKERS_TIMEOUT_S)
-        return replace(committed, applied=applied)
+        return replace(committed, applied=applied, survives=self._durability.of_write(committed.replicas))
 
     def _refuse_when_diverged(self) -> None:
         if self._follower.state == "diverged":
@@ -307,8 +308,7 @@ class Store:
         return None
 
     def _warnings(self) -> list[str]:
-        short = self._writer.shortfall
-        return [*self._durability.warnings, *filter(None, (short, self._corrupt, self._keeper.problem))]
+        return [*self._durability.warnings, *filter(None, (self._corrupt, self._keeper.problem))]
 
 
 def first_documents(default_environment: str) -> dict[str, dict[str, Any]]:

@@ -109,21 +109,13 @@ def _check(commit: Commit) -> None:
 
 
 class Writer:
-    """Commits, and remembers how many replicas confirmed the last one. Safe to share between threads."""
+    """Commits, and waits for replicas. Safe to share between threads."""
 
     def __init__(self, client: redis.Redis, replicas: int) -> None:
         self._client = client
         self._script = client.register_script(scripts.source("commit"))
         self._replicas = replicas
         self._has_waitaof = True
-        self._confirmed: int | None = None
-
-    @property
-    def shortfall(self) -> str | None:
-        """A warning when fewer replicas than wanted confirmed the last write."""
-        if self._confirmed is None or self._confirmed >= self._replicas:
-            return None
-        return f"the last change was confirmed by {self._confirmed} of {self._replicas} replicas"
 
     def commit(self, prepared: Prepared) -> Committed:
         """Send it; once more when the connection broke at once, which is safe because its operation is recognised."""
@@ -169,8 +161,8 @@ class Writer:
             committed = _interpret(answer, prepared)
             if not self._replicas:
                 return committed
-            self._confirmed = self._wait(connection)  # WAIT speaks of the writes of its own connection
-            return replace(committed, replicas=self._confirmed)
+            # WAIT speaks of the writes of its own connection.
+            return replace(committed, replicas=self._wait(connection), replicas_wanted=self._replicas)
 
     def _wait(self, connection: redis.Redis) -> int:
         """How many replicas hold the write: on disk where the server can tell (WAITAOF, Redis 7.2), else in memory."""

@@ -6,7 +6,7 @@ from typing import Any
 
 import click
 
-from downhaul.cli.acknowledgement import Change
+from downhaul.cli.acknowledgement import Change, unsafe
 from downhaul.cli.api import new_operation
 from downhaul.cli.errors import CliError, ExitCode
 from downhaul.cli.insisting import insist
@@ -96,7 +96,7 @@ def _switch(
     answer = _made(session, verb, path, body, wait or 0)
     sentence = _sentence(verb, answer)
     if wait is None:
-        session.answer(answer, f"{sentence}.")
+        session.answer(answer, f"{sentence}.", *unsafe(answer))
         code = ExitCode.OK
     else:
         code = _awaited(session, sentence, answer, wait)

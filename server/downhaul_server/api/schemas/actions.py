@@ -51,6 +51,20 @@ class RestoreManySchema(SelectionSchema, RestoreSchema):
     """Many at once, in one commit."""
 
 
+class DurabilitySchema(Open):
+    """How safe a change is."""
+
+    survives = base.String(
+        required=True,
+        metadata={
+            "enum": ["failover", "crash", "uncertain"],
+            "description": "The loss of Redis's primary; a crash of Redis; neither for certain.",
+        },
+    )
+    replicas = base.Integer(required=True, allow_none=True, metadata={"description": "That have confirmed it."})
+    replicas_wanted = base.Integer(required=True, metadata={"description": "That it waited for."})
+
+
 class KilledSchema(AcknowledgementSchema):
     """What a kill or a restore did, and how far it has come."""
 
@@ -60,6 +74,12 @@ class KilledSchema(AcknowledgementSchema):
     changed = base.Boolean(required=True, metadata={"description": "False: all of them were as wanted already."})
     unchanged = base.List(base.String(), required=True)
     not_found = base.List(base.String(), required=True, metadata={"description": "Named, but there is no such thing."})
+    durability = base.Nested(
+        DurabilitySchema,
+        required=True,
+        allow_none=True,
+        metadata={"description": "null: this request changed nothing."},
+    )
 
 
 class ExplainSchema(Strict):

@@ -26,6 +26,7 @@ class ReadySchema(HealthSchema):
     """Whether requests should be sent here."""
 
     status = base.String(required=True, metadata={"enum": ["ok", "degraded"]})
+    durability = base.Dict(required=True, metadata={"description": "What a crash and a failover of Redis keep."})
 
 
 class StatusSchema(HealthSchema):
