@@ -27,9 +27,9 @@ def ticked(text: str) -> bool:
 
 def test_a_flag_is_marked_by_a_box_and_unmarked_without_it(visitor: Browserless) -> None:
     admin = shop(visitor)
-    assert not ticked(admin.get("/services/checkout/flags/new").text)
+    assert not ticked(admin.get("/services/checkout/new-flag").text)
     form = {"key": "banner", "type": "boolean", "purpose": "release"}
-    assert admin.post("/services/checkout/flags/new", form | {"client": "on"}).status_code == 303
+    assert admin.post("/services/checkout/new-flag", form | {"client": "on"}).status_code == 303
     assert flag(visitor)["client"] is True
     page = admin.get(FLAG).text
     assert ticked(page) and "may see it" in page

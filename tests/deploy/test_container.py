@@ -276,7 +276,7 @@ class TestCompose:
         assert played.image.run(["id", "-u"]).stdout.strip() == played.image.user
         for place in ("/opt/downhaul/x", "/etc/x", "/run/secrets/x"):
             assert "Read-only file system" in played.image.run(["touch", place]).stderr
-        assert (played.image.root / "var/lib/downhaul/checkpoint.lock").exists()
+        wait_until((played.image.root / "var/lib/downhaul/checkpoint.lock").exists, "its data folder is written to")
 
     def test_the_demonstration_comes_up_and_obeys_a_kill(self, played: Played) -> None:
         played.set_demo_up()
@@ -301,8 +301,8 @@ class TestCompose:
             wait_until(lambda name=name: everybody(name), f"the processes of {name} are there", PATIENCE_S)
         killed = ask("POST", "checkout/flags/new-checkout/kill", reason="a test", wait=60)
         assert killed["confirmed"] and killed["instances"] >= 2
-        page = requests.get(f"http://127.0.0.1:{played.ports['checkout']}/", timeout=10)
-        assert page.ok and "KILLED" in page.text
+        shop = f"http://127.0.0.1:{played.ports['checkout']}/"  # a process that has just come was not counted yet
+        wait_until(lambda: "KILLED" in requests.get(shop, timeout=60).text, "the shop says so")
 
 
 class TestComposeFile:

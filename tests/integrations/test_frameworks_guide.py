@@ -220,6 +220,7 @@ def test_logs(tmp_path: Path) -> None:
 def test_structlog(capsys: pytest.CaptureFixture[str]) -> None:
     import structlog
 
+    structlog.reset_defaults()
     try:
         exec(block("structured.py") + REQUEST + "    structlog.get_logger().info('paid')\n", {})  # noqa: S102
     finally:

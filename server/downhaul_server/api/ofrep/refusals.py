@@ -31,6 +31,7 @@ def register(blueprint: Blueprint) -> None:
     blueprint.register_error_handler(BadRequestError, lambda error: failure(400, error.code, str(error)))
     blueprint.register_error_handler(errors.ServiceError, from_service)
     blueprint.register_error_handler(HTTPException, from_http)
+    blueprint.register_error_handler(413, from_http)  # the app has pages for this very status, which would win
     blueprint.register_error_handler(Exception, from_bug)
 
 
