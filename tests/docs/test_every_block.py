@@ -67,6 +67,8 @@ CLAIMS = (
     Claim("docs/ofrep.md", ("text",), PICTURES),
     Claim("docs/openfeature.md", ("python",), "tests/integrations/openfeature/test_guide.py"),
     Claim("docs/openfeature.md", ("console",), ELSEWHERE),
+    Claim("docs/operations.md", ("console",), "tests/faults/test_failover.py"),
+    Claim("docs/operations.md", ("text",), ELSEWHERE),
     Claim("docs/people.md", ("sh",), GUIDES),
     Claim("docs/reviews.md", ("sh",), GUIDES),
     Claim("docs/running.md", ("console", "nginx"), ELSEWHERE),

@@ -67,6 +67,15 @@ def test_what_it_names_is_there(block: Block) -> None:
             assert command.make_context(words[1], words[2:], resilient_parsing=False).params is not None
 
 
+def test_the_line_for_cron_is_five_fields_and_a_command() -> None:
+    (line,) = blocks("docs/operations.md", "text")
+    *fields, command = line.text.split(None, 5)
+    assert all(re.fullmatch(r"\*|\d+", field) for field in fields)
+    program, verb, *words = shlex.split(re.sub(r"\$\(.*?\)", "1", command))
+    assert program == "downhaul-server"
+    assert main.commands[verb].make_context(verb, words).params is not None
+
+
 def _make_knows(target: str) -> bool:
     return bool(re.search(rf"^{target}:", (ROOT / "Makefile").read_text("utf-8"), re.MULTILINE))
 
