@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 import shutil
 import subprocess
@@ -48,16 +49,24 @@ def test_the_python_functions_give_every_pinned_position() -> None:
 
 
 def test_so_do_those_in_javascript() -> None:
-    if shutil.which("node") is None:
-        pytest.skip("no node on this machine")
     ask = (
         '\nconst cases = JSON.parse(require("fs").readFileSync(0));'
         "\nconsole.log(JSON.stringify(cases.map((c) => position(c.salt, c.unit.repeat(c.repeat)))));"
     )
     done = subprocess.run(
-        ["node", "-e", JAVASCRIPT.text + ask], input=json.dumps(PINNED), capture_output=True, text=True, timeout=60
+        [_node(), "-e", JAVASCRIPT.text + ask], input=json.dumps(PINNED), capture_output=True, text=True, timeout=60
     )
     assert json.loads(done.stdout or "0") == [case["position"] for case in PINNED], done.stderr
+
+
+def _node() -> str:
+    found = shutil.which("node") or shutil.which("nodejs")
+    if found:
+        return found
+    message = "NO NODE: this test needs Node (`make clients` installs it)"
+    if os.environ.get("CI"):
+        pytest.fail(message)
+    pytest.skip(message)
 
 
 def test_the_formula_is_that() -> None:
