@@ -8,8 +8,12 @@ STAMP := $(VENV)/.installed
 JOBS ?= $(shell cores=$$(getconf _NPROCESSORS_ONLN 2>/dev/null || echo 2); echo $$((cores < 4 ? 2 * cores + 1 : 8)))
 export DOWNHAUL_DATA_DIR ?= $(CURDIR)/.data
 
+# A broken link or reference fails. The fresh environment finds those of pages that were not changed, too.
+SITE := $(BIN)/sphinx-build --fail-on-warning --keep-going --quiet --fresh-env --jobs auto \
+  --doctree-dir docs/_build/cache docs docs/_build/html
+
 .DEFAULT_GOAL := help
-.PHONY: help setup redis chromium nginx clients kubernetes promtool systemd run test faults check format lock bench clean
+.PHONY: help setup redis chromium nginx clients kubernetes promtool systemd run test faults check docs format lock bench clean
 
 help: ## List the targets
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -50,12 +54,17 @@ test: setup redis chromium nginx clients kubernetes promtool ## Run every test, 
 faults: setup redis ## Run the fault suite for long: MINUTES=30 by default
 	DOWNHAUL_FAULTS_MINUTES=$(or $(MINUTES),30) $(BIN)/python -m pytest tests/faults --timeout=0
 
-check: setup kubernetes promtool systemd ## Format, lint, types, import contracts, and each file of deploy/ by its own checker
+check: setup kubernetes promtool systemd ## Format, lint, types, imports, documentation, and deploy/
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 	@BIN=$(BIN) bash deploy/check.sh
+	$(SITE)
+
+docs: setup ## Make a site of the documentation
+	$(SITE)
+	@echo "Open docs/_build/html/index.html"
 
 format: setup ## Put the code into its one format
 	$(BIN)/ruff format .
@@ -79,4 +88,4 @@ lock: ## Write the locked requirements anew (needs uv)
 	  --generate-hashes --no-emit-index-url --no-header --no-emit-package downhaul -o requirements-dev.txt
 
 clean: ## Remove what the other targets made, demo data included
-	rm -rf $(VENV) .data .pytest_cache .mypy_cache .ruff_cache .hypothesis dist bench/results tests/ofrep/clients/node_modules
+	rm -rf $(VENV) .data .pytest_cache .mypy_cache .ruff_cache .hypothesis dist bench/results tests/ofrep/clients/node_modules docs/_build

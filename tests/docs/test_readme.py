@@ -2,30 +2,28 @@
 
 from __future__ import annotations
 
-import os
-import re
 import subprocess
-import sys
 from pathlib import Path
 
 import pytest
+from downhaul import flags
+from support.guides import blocks
 from support.server import Server
+from support.typed import environment
 from support.waiting import wait_until
 
 pytestmark = [pytest.mark.redis, pytest.mark.slow]
 
-ROOT = Path(__file__).parents[2]
-BLOCK = re.compile(r"<!-- tried by tests/docs(: runs until it is ended)? -->\n```sh\n(.*?)```", re.DOTALL)
+MARKED = [block for block in blocks("README.md", "sh") if block.mark]
 
 
 def test_a_stranger_gets_from_nothing_to_a_first_kill_by_copy_and_paste(tmp_path: Path) -> None:
-    blocks = BLOCK.findall((ROOT / "README.md").read_text(encoding="utf-8"))
-    lasting = [text for lasts, text in blocks if lasts]
+    lasting = [block.text for block in MARKED if "runs until it is ended" in block.mark]
     assert len(lasting) == 1
-    assert len(blocks) == 6
+    assert len(MARKED) == 6
     with Server(tmp_path / "data") as server:
         (server.data_dir / "admin-token").write_text(server.token)
-        make, write, _, kill, look, by_curl = (_here(text, server) for _, text in blocks)
+        make, write, _, kill, look, by_curl = (_here(block.text, server) for block in MARKED)
         prepared = make.split("downhaul services")[0]
         typed(make, server)
         typed(write, server)
@@ -37,7 +35,7 @@ def test_a_stranger_gets_from_nothing_to_a_first_kill_by_copy_and_paste(tmp_path
                     "-c",
                     prepared + "exec " + _here(lasting[0], server).replace("DOWNHAUL_KEY", "env DOWNHAUL_KEY", 1),
                 ],
-                env=_environ(),
+                env=environment(),
                 stdout=file,
                 stderr=file,
                 cwd=tmp_path,
@@ -60,7 +58,7 @@ def typed(text: str, server: Server) -> str:
     """What it prints. Every line has to succeed."""
     done = subprocess.run(
         ["bash", "-euo", "pipefail", "-c", text],
-        env=_environ(),
+        env=environment(),
         capture_output=True,
         text=True,
         timeout=60,
@@ -76,6 +74,8 @@ def _here(text: str, server: Server) -> str:
     return text.replace(".data/", f"{server.data_dir}/")
 
 
-def _environ() -> dict[str, str]:
-    ours = {name: value for name, value in os.environ.items() if not name.startswith("DOWNHAUL_")}
-    return {**ours, "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"}
+def test_the_line_of_code_at_the_top_runs() -> None:
+    (code,) = blocks("README.md", "python")
+    names = {"user_id": "u-17"}
+    exec(code.text, names)  # noqa: S102 -- our own documentation
+    assert names["flags"] is flags

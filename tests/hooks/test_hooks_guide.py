@@ -13,12 +13,12 @@ from typing import Any
 import pytest
 from downhaul_server.services import hook_courier
 from downhaul_server.services.container import Services
+from support.guides import blocks
 from support.hooks import Got, Receiver
 from support.services import ADMIN, CHECKOUT, FLAG
 from support.waiting import wait_until
 
 PAGE = Path(__file__).parents[2] / "docs" / "webhooks.md"
-BLOCK = r"<!-- tried by tests/hooks: {0} -->\n```\w+\n(.*?)```"
 CHECKS = {
     "python": (
         [sys.executable, "-c"],
@@ -40,7 +40,7 @@ def test_a_receiver_of_the_guide_takes_what_is_ours_and_nothing_else(
     command, check = CHECKS[language]
     if shutil.which(command[0]) is None:
         pytest.skip(f"no {command[0]} on this machine")
-    (block,) = re.findall(BLOCK.format(language), PAGE.read_text("utf-8"), re.DOTALL)
+    (block,) = (each.text for each in blocks("docs/webhooks.md") if each.mark == f"tried by tests/hooks: {language}")
     second = services.hooks.rotate(ADMIN, hook["id"])["secret"]
     services.kill.kill(ADMIN, CHECKOUT, FLAG, reason="für 5 €")
     wait_until(lambda: receiver.got, "it is told")

@@ -18,10 +18,11 @@ from typing import Any
 import pytest
 from downhaul.flags import client
 from downhaul.testing import IsolatedFlags
+from support.guides import blocks
 
 ROOT = Path(__file__).parents[2]
 GUIDE = (ROOT / "docs" / "frameworks.md").read_text(encoding="utf-8")
-BLOCKS = re.findall(r"^```(python|django|jinja|console)\n(.*?)^```", GUIDE, re.DOTALL | re.MULTILINE)
+BLOCKS = [(block.language, block.text) for block in blocks("docs/frameworks.md")]
 FILE = re.compile(r"(?:# |\{# )([\w/]+\.\w+)")
 
 

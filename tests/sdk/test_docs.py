@@ -10,9 +10,10 @@ import pytest
 from downhaul import flags
 from downhaul.health import Status
 from downhaul.settings import Arguments, Settings
+from support.guides import Block, blocks
 
 GUIDE = (Path(__file__).parents[2] / "docs" / "sdk.md").read_text()
-README = (Path(__file__).parents[2] / "sdk" / "README.md").read_text()
+EXAMPLES = [*blocks("docs/sdk.md", "python"), *blocks("sdk/README.md", "python")]
 
 
 def rows(title: str) -> list[list[str]]:
@@ -42,11 +43,10 @@ def test_every_state_is_in_the_guide() -> None:
     assert states <= told
 
 
-@pytest.mark.parametrize("number", range(len(re.findall(r"```python\n", GUIDE + README))))
-def test_every_example_runs(number: int, request: pytest.FixtureRequest) -> None:
-    code = re.findall(r"```python\n(.*?)```", GUIDE + README, re.DOTALL)[number]
+@pytest.mark.parametrize("example", EXAMPLES, ids=str)
+def test_every_example_runs(example: Block, request: pytest.FixtureRequest) -> None:
     names: dict[str, object] = {"__name__": "example"}
-    exec(compile(code, f"example {number}", "exec"), names)  # noqa: S102 -- our own documentation
+    exec(compile(example.text, str(example), "exec"), names)  # noqa: S102 -- our own documentation
     for name, test in names.items():
         if name.startswith("test_") and callable(test):
             test(request.getfixturevalue("flags"))

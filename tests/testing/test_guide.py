@@ -9,12 +9,13 @@ import pytest
 from downhaul import flags
 from downhaul.local.errors import LocalFileError
 from downhaul.local.reading import read_ruleset
+from support.guides import ROOT, blocks
 from support.suites import run_pytest, run_pytest_here, run_unittest
 
 pytest_plugins = ["pytester"]
 
-GUIDE = (Path(__file__).parents[2] / "docs" / "testing.md").read_text(encoding="utf-8")
-BLOCKS = re.findall(r"```(\w+)\n(.*?)```", GUIDE, re.DOTALL)
+GUIDE = (ROOT / "docs" / "testing.md").read_text(encoding="utf-8")
+BLOCKS = [(block.language, block.text) for block in blocks("docs/testing.md")]
 FILES = {code.split("\n")[0].removeprefix("# "): code for _, code in BLOCKS if re.match(r"# \w+\.\w+\n", code)}
 STRICT, REPORT, FAULT = (code for language, code in BLOCKS if language == "text")
 

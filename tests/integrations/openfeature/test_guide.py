@@ -2,19 +2,17 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
 from downhaul import client as client_module
 from downhaul import flags
 from openfeature import api
 from support.fakeservice import KEY, SERVICE, FakeService
+from support.guides import blocks
 from support.waiting import wait_until
 
-GUIDE = (Path(__file__).parents[3] / "docs" / "openfeature.md").read_text()
-BLOCKS = re.findall(r"```python\n(.*?)```", GUIDE, re.DOTALL)
+BLOCKS = blocks("docs/openfeature.md", "python")
 
 
 @pytest.fixture
@@ -36,5 +34,5 @@ def service(monkeypatch: pytest.MonkeyPatch) -> Iterator[FakeService]:
 
 @pytest.mark.parametrize("number", range(len(BLOCKS)))
 def test_every_example_runs(number: int, service: FakeService) -> None:
-    exec(compile(BLOCKS[number], f"example {number}", "exec"), {})  # noqa: S102 -- our own documentation
+    exec(compile(BLOCKS[number].text, str(BLOCKS[number]), "exec"), {})  # noqa: S102 -- our own documentation
     wait_until(lambda: service.of("snapshot") or service.of("stream"), "the service was asked")
