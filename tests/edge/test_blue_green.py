@@ -191,6 +191,7 @@ def test_a_request_with_a_body_arrives_whole(shop: Shop) -> None:
         url, headers = f"https://127.0.0.1:{shop.ports['shop']}/", {"Cookie": f"{COOKIE}={visitor}"}
         answer = shop.session.post(url, data=b"x" * 100_000, headers=headers, timeout=30)
         assert answer.json()["color"] == expected(50)[visitor]
+        assert answer.json()["received"] == 100_000
 
 
 class TestInsideTheService:

@@ -57,13 +57,16 @@ def in_child(work: Callable[[], Any]) -> Callable[[], Any]:
 def test_a_child_sees_a_change_made_after_the_fork(service: FakeService, connect: Connect) -> None:
     client = connect(instance="web-1")
     assert client.wait_ready() and client.enabled("new-checkout")
+    begun, begins = os.pipe()
 
     def child() -> dict[str, Any]:
         inherited = client.enabled("new-checkout")
+        os.write(begins, b".")
         wait_until(lambda: not client.enabled("new-checkout"), "the child follows")
         return {"inherited": inherited, "instance": client.status().instance, "threads": threading.active_count()}
 
     result = in_child(child)
+    assert os.read(begun, 1)
     service.publish(2, OFF)
     seen = result()
     assert seen["inherited"] is True, "the child begins with what its parent had"

@@ -36,6 +36,7 @@ class TestKill:
             "changed": True,
             "unchanged": [],
             "not_found": [],
+            "durability": {"survives": "uncertain", "replicas": None, "replicas_wanted": 0},
         }
 
     def test_the_rules_are_untouched(self, services: Services) -> None:

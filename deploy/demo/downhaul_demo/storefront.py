@@ -20,7 +20,9 @@ app = Flask(__name__)
 
 @app.route("/", methods=["GET", "POST"])
 def home() -> Response:
-    """`{build, color, instance, variant, new_search, new_index}`; `variant`: for which the proxy has sent it here."""
+    """`{build, color, instance, variant, new_search, new_index, received}`; `variant`: for which the proxy has sent it
+    here; `received`: bytes of the body. It has to be read: a proxy that is still sending takes an answer for a failure.
+    """
     shown: dict[str, Any] = {
         "build": os.environ.get("DOWNHAUL_BUILD"),
         "color": os.environ.get("DOWNHAUL_COLOR"),
@@ -28,5 +30,6 @@ def home() -> Response:
         "variant": request.headers.get("X-Downhaul-Variant"),
         "new_search": flags.enabled("new-search"),
         "new_index": flags.enabled("new-index"),
+        "received": len(request.get_data()),
     }
     return make_response(jsonify(shown), {"Cache-Control": "no-store"})

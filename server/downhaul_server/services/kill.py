@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, astuple, dataclass, replace
+from dataclasses import asdict, astuple, dataclass, field, replace
 from typing import Any
 
 from downhaul_server.services.actors import Action, Actor, authorize, home
@@ -34,7 +34,7 @@ class Killed:
     """Those of `flags` that were as wanted already."""
     not_found: tuple[str, ...] = ()
     """Named flags and services that do not exist; the others were killed all the same."""
-    durability: Held | None = None
+    durability: Held | None = field(default=None, compare=False)
     """How safe the change is; None when there was nothing to do, or it was done by an earlier request."""
 
     @property
