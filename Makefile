@@ -49,7 +49,7 @@ run: setup redis ## Bring up the service with embedded Redis, demo data and two 
 	@exec $(BIN)/downhaul-server demo
 
 test: setup redis chromium nginx clients kubernetes promtool ## Run every test, several files at a time: JOBS=1 for one after the other
-	$(BIN)/python -m pytest --numprocesses $(JOBS) --dist loadfile
+	$(BIN)/python -m pytest --numprocesses $(JOBS) --dist loadfile --no-loadscope-reorder
 
 faults: setup redis ## Run the fault suite for long: MINUTES=30 by default
 	DOWNHAUL_FAULTS_MINUTES=$(or $(MINUTES),30) $(BIN)/python -m pytest tests/faults --timeout=0
