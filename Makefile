@@ -6,6 +6,8 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 # Most tests wait more than they compute.
 JOBS ?= $(shell cores=$$(getconf _NPROCESSORS_ONLN 2>/dev/null || echo 2); echo $$((cores < 4 ? 2 * cores + 1 : 8)))
+# Where it is set, each of hundreds of processes compiles all of our modules anew.
+unexport PYTHONDONTWRITEBYTECODE
 export DOWNHAUL_DATA_DIR ?= $(CURDIR)/.data
 
 # A broken link or reference fails. The fresh environment finds those of pages that were not changed, too.
