@@ -109,8 +109,9 @@ def test_a_change_an_outage_and_its_end_are_told(ours: OpenFeatureClient, servic
     wait_until(lambda: status(ours) == "READY", "its end is told")
 
 
-def test_a_service_that_comes_late_makes_the_provider_ready(service: FakeService, client: Client, unset: None) -> None:
+def test_a_service_that_comes_late_makes_the_provider_ready(service: FakeService, unset: None) -> None:
     service.behaviour = answer("500 Internal Server Error")
+    client = Client(url=service.url, key=KEY, service=SERVICE, timeout=1, poll_interval=0.05)
     with pytest.raises(OpenFeatureError) as refused:
         api.set_provider_and_wait(DownhaulProvider(client, ready_within=0.1), DOMAIN)
     assert refused.value.error_code is ErrorCode.GENERAL
