@@ -104,7 +104,8 @@ def test_kills_go_on_when_the_primary_is_lost(cluster: Cluster, redises: Replica
 
     # Which of them it is, the last change decides: `tests/store/test_sentinel.py` waits until all is promised again.
     promises = ("every acknowledged write", "what the replicas had received", "nothing: no replica is connected")
-    assert any(each in typed(command) for each in promises)
+    said = typed(command)
+    assert any(each in said for each in promises), said
     wait_until(lambda: "A failover keeps" in cluster.nodes[0].text("/welcome"), "its page says so too", PATIENCE_S)
 
 
