@@ -14,6 +14,7 @@ from redis.exceptions import ResponseError
 from support.redis import RealRedis
 from support.store import FLAG, change
 from support.waiting import wait_until
+from support.writing import Writing
 
 
 @pytest.mark.redis
@@ -72,6 +73,12 @@ class TestReport:
         careless.start()
         wait_until(lambda: store.health()["durability"]["appendfsync"] == "no", "the new promise is known")
         careless.kill()
+
+    def test_it_is_asked_again_while_changes_never_stop(self, real: RealRedis, open_store: Any) -> None:
+        store = open_store(real)
+        with Writing(store, "busy"):
+            real.client().config_set("appendfsync", "no")
+            wait_until(lambda: store.health()["durability"]["appendfsync"] == "no", "the new promise is known")
 
     def test_each_warning_is_logged(self, real: RealRedis, open_store: Any, caplog: pytest.LogCaptureFixture) -> None:
         real.client().config_set("appendfsync", "everysec")

@@ -46,7 +46,7 @@ class Follower:
     ) -> None:
         """`start` is the checkpoint's view, `first_documents` are for an empty Redis.
 
-        `on_state` gets the state whenever it is entered, and again about every second: it must be quick.
+        `on_state` gets the state whenever it is entered, and again with each change and each second: it must be quick.
         """
         self._connections = connections
         self._freshness = freshness
@@ -157,8 +157,8 @@ class Follower:
                 if not self._take(raw):
                     break
             self._freshness.confirm()
-            if not entries:
-                self._on_state("following")
+            # In each round: where changes never stop, nobody must wait for a silence to hear how things are.
+            self._on_state("following")
 
     def _verdict(self) -> Verdict:
         ours = self._view.revision if self._view else 0
