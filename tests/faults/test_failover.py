@@ -102,7 +102,6 @@ def test_kills_go_on_when_the_primary_is_lost(cluster: Cluster, redises: Replica
     wait_until(lambda: _done(cluster, "kill", {"environment": "staging"}).json(), "changes are taken", PATIENCE_S)
     (command,) = blocks("The primary was lost, and another took its place")
 
-
     def promised() -> bool:
         """Told by the last change: one that nobody has confirmed in time is followed by others."""
         _done(cluster, "restore", {"environment": "staging", "reason": "a test"})
