@@ -117,6 +117,17 @@ class TestReplicas:
         assert store.commit(again).replayed
         wait_until(lambda: store.commit(again).replicas == 1, "the replica has confirmed the write")
 
+    def test_what_is_recalled_waits_for_replicas_too(
+        self, real: RealRedis, replica: RealRedis, open_store: Any
+    ) -> None:
+        store = open_store(real, replicas=1)
+        replica.pause()
+        assert store.commit(change(FLAG, {"on": True}, operation="op")).replicas == 0
+        recalled = store.recall("op")
+        assert (recalled.replicas, recalled.survives) == (0, "crash")
+        replica.resume()
+        wait_until(lambda: store.recall("op").survives == "failover", "the replica has confirmed it since")
+
     def test_a_write_that_too_few_hold_says_so(self, real: RealRedis, replica: RealRedis, open_store: Any) -> None:
         store = open_store(real, replicas=2)
         wait_until(lambda: store.commit(change(FLAG, {"on": True})).replicas == 1, "the replica has confirmed a write")

@@ -193,6 +193,21 @@ class TestKilledRedis:
         assert store.view.get(FLAG).body == {"on": False}
         wait_until(lambda: store.view.age_s < LONGEST_PAUSE_S, "the view is fresh again")
 
+    def test_connections_that_a_restart_broke_fail_neither_a_write_nor_a_repeated_one(
+        self, real: RealRedis, open_store: Any
+    ) -> None:
+        store = open_store(real)
+        first = store.commit(change(FLAG, {"on": True}, operation="op"))
+        for _ in range(2):
+            real.kill()
+            real.start()
+            is_in_state(store, "following")
+            assert store.recall("op").revision == first.revision
+            real.kill()
+            real.start()
+            is_in_state(store, "following")
+            store.commit(change(FLAG, {"on": True}))
+
     def test_a_redis_that_hangs_fails_a_write_sooner_than_a_read(self, real: RealRedis, open_store: Any) -> None:
         store = open_store(real)
         store.commit(change(FLAG, {"on": True}))

@@ -96,10 +96,10 @@ class Replicated:
 
     def __init__(self, folder: Path, *arguments: str, sentinel_lines: Iterable[str] = ()) -> None:
         """`arguments` are for each Redis."""
-        self._common = ("--repl-diskless-sync-delay", "0", "--repl-timeout", "5", *arguments)
-        first = RealRedis(folder / "redis-0", *self._common)
+        self.common = ("--repl-diskless-sync-delay", "0", "--repl-timeout", "5", *arguments)
+        first = RealRedis(folder / "redis-0", *self.common)
         follow = ("--replicaof", f"127.0.0.1 {first.port}")
-        self.members = [first, *(RealRedis(folder / f"redis-{n}", *self._common, *follow) for n in (1, 2))]
+        self.members = [first, *(RealRedis(folder / f"redis-{n}", *self.common, *follow) for n in (1, 2))]
         self.sentinels = [Sentinel(folder / f"sentinel-{n}", first.port, *sentinel_lines) for n in range(3)]
 
     @property
@@ -179,7 +179,7 @@ class Replicated:
         try:
             _all(RealRedis.start, self.members)
             for member in self.members:
-                member.arguments = self._common  # who starts again may be the primary by then
+                member.arguments = self.common  # who starts again may be the primary by then
             for sentinel in self.sentinels:
                 sentinel.start()
             self.wait_in_step()

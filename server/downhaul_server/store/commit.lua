@@ -66,8 +66,6 @@ if chain_there ~= served_chain then return {'diverged', 'another entry at revisi
 local first = redis.call('HMGET', OPERATION, 'fingerprint', 'revision', 'at', 'result')
 if first[1] then
   if first[1] ~= fingerprint then return {'reused'} end
-  -- A write, so that a WAIT for replicas after this answer waits for what was committed before it.
-  redis.call('EXPIRE', OPERATION, ttl)
   return {'replayed', first[2], first[3], first[4]}
 end
 
