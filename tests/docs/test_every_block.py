@@ -2,7 +2,7 @@
 
 A new page, or a first block in another language, needs a line in CLAIMS. It says that the test goes through *all*
 blocks of the page in these languages: `support.guides.blocks` gives them. Where blocks have a mark right above their
-fence (`<!-- tried by tests/edge: ... -->`) the line says so, and then it is about those that have one.
+fence (`<!-- tried by tests/edge: ... -->`) the line says so, and then it is about those whose mark names its test.
 """
 
 from __future__ import annotations
@@ -35,13 +35,16 @@ class Claim:
     marked: bool = False
 
     def covers(self, block: Block) -> bool:
-        same = block.page == self.page and block.language in self.languages
-        return same and bool(block.mark) == self.marked
+        if block.page != self.page or block.language not in self.languages:
+            return False
+        by = block.mark.removeprefix("tried by ").partition(":")[0]
+        return bool(by) == self.marked and self.test.startswith(by)
 
 
 GUIDES, ELSEWHERE = "tests/docs/test_guides.py", "tests/docs/test_other_places.py"
 PICTURES, EVALUATION = "tests/docs/test_pictures.py", "tests/docs/test_evaluation_guide.py"
 OFREP, BLUE_GREEN = "tests/ofrep/test_clients.py", "tests/edge/test_blue_green.py"
+KUBERNETES = "tests/deploy/test_kubernetes_guide.py"
 
 CLAIMS = (
     Claim("README.md", ("sh",), "tests/docs/test_readme.py", marked=True),
@@ -56,6 +59,7 @@ CLAIMS = (
     Claim("docs/blue-green.md", ("text",), PICTURES),
     Claim("docs/cli.md", ("sh",), "tests/docs/test_cli_guide.py"),
     Claim("docs/cli.md", ("text",), PICTURES),
+    Claim("docs/deploying.md", ("sh",), KUBERNETES, marked=True),
     Claim("docs/deploying.md", ("sh",), ELSEWHERE),
     Claim("docs/edge.md", ("sh",), ELSEWHERE),
     Claim("docs/evaluation.md", ("python", "js", "text"), EVALUATION),
@@ -77,6 +81,7 @@ CLAIMS = (
     Claim("docs/sdk.md", ("console",), ELSEWHERE),
     Claim("docs/testing.md", ("python", "text"), "tests/testing/test_guide.py"),
     Claim("docs/tutorial.md", ("sh", "python"), GUIDES),
+    Claim("docs/watching.md", ("sh",), KUBERNETES, marked=True),
     Claim("docs/watching.md", ("sh",), ELSEWHERE),
     Claim("docs/webhooks.md", ("python", "js"), "tests/hooks/test_hooks_guide.py", marked=True),
     Claim("docs/webhooks.md", ("sh",), GUIDES),
