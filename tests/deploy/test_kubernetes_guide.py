@@ -99,13 +99,14 @@ class TestKubectl:
         assert _revisions(small.cluster) == before
 
     def test_the_pages_are_at_the_port_and_the_token_opens_them(self, small: Small) -> None:
-        port = free_port()
+        port, forwarded = free_port(), small.terminal.folder / "forwarded"
+        forwarded.touch()
         (forward,) = (line for line in PAGES.splitlines() if "port-forward" in line)
         assert forward.endswith(" 8080"), "the port of this machine, which others may have, is replaced"
         here = PAGES.replace(forward, f"{forward.removesuffix('8080')}{port}:8080 >forwarded 2>&1 & forwarding=$!")
         token = small.terminal.type(here).strip()
         assert token == small.token and token.startswith("dh_admin_")
-        wait_until(lambda: "Forwarding from" in (small.terminal.folder / "forwarded").read_text(), "kubectl forwards")
+        wait_until(lambda: "Forwarding from" in forwarded.read_text(), "kubectl forwards")
         pages = requests.Session()
         assert "Log in" in pages.get(f"http://localhost:{port}/", timeout=20).text
         status = pages.get(
@@ -115,17 +116,23 @@ class TestKubectl:
         small.terminal.type("kill $forwarding")
 
     def test_its_logs_are_searched_for_what_went_wrong_however_much_has_come_since(self, small: Small) -> None:
-        (block,) = (each for each in blocks("docs/watching.md", "sh") if each.mark == MARK)
+        (of_one, of_all) = (each for each in blocks("docs/watching.md", "sh") if each.mark.startswith(MARK))
         api = small.node.servers["downhaul-api-0"]
         small.node.pause_redis()
         try:
-            assert api.call("POST", "/api/v1/services", {"key": "shop"}).status_code == 503
+            refused = api.call("POST", "/api/v1/services", {"key": "shop"})
+            assert refused.status_code == 503
         finally:
             small.node.resume_redis()
         for _ in range(12):
             api.call("GET", "/api/v1/nowhere")
-        (line,) = small.terminal.type(block.text).splitlines()
+        (line,) = small.terminal.type(of_all.text).splitlines()
         assert line.startswith("[pod/downhaul-api-0/server] {") and '"path": "/api/v1/services"' in line
+
+        (small.terminal.folder / "journal").write_text(api.output)
+        small.terminal.type("journalctl() { cat journal; }")
+        by_id = of_one.text.replace("0f3a...", refused.headers["X-Request-Id"])
+        assert set(small.terminal.type(by_id).splitlines()) == {line.partition(" ")[2]}
 
     def test_the_ingress_of_the_guide_leads_to_services_that_are_there(self, small: Small) -> None:
         (ingress,) = (block for block in blocks(GUIDE, "yaml") if "kind: Ingress" in block.text)

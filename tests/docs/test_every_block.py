@@ -44,10 +44,12 @@ class Claim:
 GUIDES, ELSEWHERE = "tests/docs/test_guides.py", "tests/docs/test_other_places.py"
 PICTURES, EVALUATION = "tests/docs/test_pictures.py", "tests/docs/test_evaluation_guide.py"
 OFREP, BLUE_GREEN = "tests/ofrep/test_clients.py", "tests/edge/test_blue_green.py"
-KUBERNETES = "tests/deploy/test_kubernetes_guide.py"
+KUBERNETES, WHEEL = "tests/deploy/test_kubernetes_guide.py", "tests/sdk/test_wheel.py"
+RUNNING = "tests/docs/test_running_guide.py"
 
 CLAIMS = (
     Claim("README.md", ("sh",), "tests/docs/test_readme.py", marked=True),
+    Claim("README.md", ("sh",), WHEEL, marked=True),
     Claim("README.md", ("sh",), ELSEWHERE),
     Claim("README.md", ("python",), "tests/docs/test_readme.py"),
     Claim("CONTRIBUTING.md", ("sh",), ELSEWHERE),
@@ -61,6 +63,7 @@ CLAIMS = (
     Claim("docs/cli.md", ("text",), PICTURES),
     Claim("docs/deploying.md", ("sh",), KUBERNETES, marked=True),
     Claim("docs/deploying.md", ("sh",), ELSEWHERE),
+    Claim("docs/edge.md", ("sh",), "tests/edge/test_polls.py", marked=True),
     Claim("docs/edge.md", ("sh",), ELSEWHERE),
     Claim("docs/evaluation.md", ("python", "js", "text"), EVALUATION),
     Claim(
@@ -70,19 +73,22 @@ CLAIMS = (
     Claim("docs/ofrep.md", ("sh", "python", "js"), OFREP),
     Claim("docs/ofrep.md", ("text",), PICTURES),
     Claim("docs/openfeature.md", ("python",), "tests/integrations/openfeature/test_guide.py"),
-    Claim("docs/openfeature.md", ("console",), ELSEWHERE),
+    Claim("docs/openfeature.md", ("console",), WHEEL, marked=True),
     Claim("docs/operations.md", ("console",), "tests/faults/test_failover.py"),
-    Claim("docs/operations.md", ("text",), ELSEWHERE),
+    Claim("docs/operations.md", ("text",), "tests/run/test_backup_command.py"),
     Claim("docs/people.md", ("sh",), GUIDES),
     Claim("docs/reviews.md", ("sh",), GUIDES),
-    Claim("docs/running.md", ("console", "nginx"), ELSEWHERE),
+    Claim("docs/running.md", ("console",), RUNNING, marked=True),
+    Claim("docs/running.md", ("console",), "tests/run/test_recovery.py", marked=True),
+    Claim("docs/running.md", ("nginx",), ELSEWHERE),
     Claim("docs/running.md", ("text",), GUIDES),
     Claim("docs/sdk.md", ("python",), "tests/sdk/test_docs.py"),
-    Claim("docs/sdk.md", ("console",), ELSEWHERE),
+    Claim("docs/sdk.md", ("console",), WHEEL, marked=True),
     Claim("docs/testing.md", ("python", "text"), "tests/testing/test_guide.py"),
     Claim("docs/tutorial.md", ("sh", "python"), GUIDES),
     Claim("docs/watching.md", ("sh",), KUBERNETES, marked=True),
-    Claim("docs/watching.md", ("sh",), ELSEWHERE),
+    Claim("docs/watching.md", ("sh",), RUNNING, marked=True),
+    Claim("docs/watching.md", ("sh",), "tests/deploy/test_watching.py", marked=True),
     Claim("docs/webhooks.md", ("python", "js"), "tests/hooks/test_hooks_guide.py", marked=True),
     Claim("docs/webhooks.md", ("sh",), GUIDES),
 )
