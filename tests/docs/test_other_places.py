@@ -3,12 +3,9 @@ and by CI: what they name is there at least."""
 
 from __future__ import annotations
 
-import os
 import re
 import shlex
-import shutil
 import subprocess
-from pathlib import Path
 
 import pytest
 from support.guides import ROOT, Block, blocks
@@ -47,20 +44,3 @@ def test_what_it_names_is_there(block: Block) -> None:
         words = shlex.split(line, comments=True)
         if words[0] == "make":
             subprocess.run(["make", "--dry-run", *words[1:]], cwd=ROOT, capture_output=True, check=True, timeout=60)
-
-
-def test_the_fragment_for_nginx_is_one(tmp_path: Path) -> None:
-    if shutil.which("nginx") is None:
-        if os.environ.get("CI"):
-            pytest.fail("NO NGINX: `make nginx` installs one")
-        pytest.skip("no nginx on this machine")
-    (fragment,) = blocks("docs/running.md", "nginx")
-    (tmp_path / "nginx.conf").write_text(
-        f"pid {tmp_path}/pid; error_log stderr; events {{}}\n"
-        "http { access_log off; upstream downhaul { server 127.0.0.1:8080; }\n"
-        f"server {{ listen unix:{tmp_path}/socket;\n{fragment.text}}} }}\n"
-    )
-    done = subprocess.run(
-        ["nginx", "-t", "-p", tmp_path, "-c", tmp_path / "nginx.conf"], capture_output=True, text=True, timeout=30
-    )
-    assert done.returncode == 0, done.stderr
