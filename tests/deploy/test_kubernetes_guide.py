@@ -48,7 +48,9 @@ def terminal(cluster: Cluster, folder: Path) -> Terminal:
         tool(program, "make kubernetes")
     cluster.clear()
     (folder / "deploy").symlink_to(ROOT / "deploy")
-    return Terminal(folder, environment(KUBECONFIG=str(cluster.configuration(folder / "config")), HOME=str(folder)))
+    ours = environment(HOME=str(folder), KUBECONFIG=str(cluster.configuration(folder / "config")))
+    # Whoever runs this may have a real cluster, of which their settings speak.
+    return Terminal(folder, {name: value for name, value in ours.items() if not name.startswith("HELM_")})
 
 
 class Small:
@@ -91,6 +93,10 @@ class TestKubectl:
                 (port,) = service["spec"]["ports"]
                 assert port["targetPort"] in {each["name"] for each in pod["spec"]["containers"][0]["ports"]}
 
+    def test_processes_in_the_cluster_are_told_of_a_service_that_is_there(self, small: Small) -> None:
+        (told,) = set(re.findall(r"DOWNHAUL_URL=http://(\w+)\.(\w+):(\d+)", (ROOT / GUIDE).read_text()))
+        assert told == ("downhaul", "downhaul", str(_port(small.cluster, "downhaul")))
+
     def test_to_apply_it_once_more_changes_nothing(self, small: Small) -> None:
         before = _revisions(small.cluster)
         again = [line for line in KUBECTL.splitlines() if line.startswith("kubectl apply")]
@@ -126,8 +132,10 @@ class TestKubectl:
             small.node.resume_redis()
         for _ in range(12):
             api.call("GET", "/api/v1/nowhere")
-        (line,) = small.terminal.type(of_all.text).splitlines()
-        assert line.startswith("[pod/downhaul-api-0/server] {") and '"path": "/api/v1/services"' in line
+        wait_until(lambda: refused.headers["X-Request-Id"] in api.output, "it is in the log")
+        failed = small.terminal.type(of_all.text).splitlines()
+        assert all(re.match(r"\[pod/downhaul-(api|streams)-0/server\] \{", line) for line in failed)
+        (line,) = (line for line in failed if '"path": "/api/v1/services"' in line)
 
         (small.terminal.folder / "journal").write_text(api.output)
         small.terminal.type("journalctl() { cat journal; }")
@@ -197,6 +205,18 @@ class TestHelm:
             typed.type(uninstall)
         left = {kind for kind, _ in _revisions(cluster)}
         assert left == {"Namespace", "Secret"} and set(cluster.objects("Secret")) == {"downhaul"}
+
+
+def test_a_rollout_finds_the_token_that_its_head_has_made(cluster: Cluster, tmp_path: Path) -> None:
+    rollout = (ROOT / "deploy/argo-rollouts/rollout.yaml").read_text()
+    (command,) = re.findall(r"^#   (kubectl .+)", rollout, re.MULTILINE)
+    (tmp_path / ".data").mkdir()
+    (tmp_path / ".data/pipeline.token").write_text("dh_api_1")
+    with terminal(cluster, tmp_path) as typed:
+        typed.type(f"kubectl create namespace shop\n{command}")
+    (argument,) = (each for each in next(yaml.safe_load_all(rollout))["spec"]["args"] if each["name"] == "token")
+    wanted = argument["valueFrom"]["secretKeyRef"]
+    assert wanted["key"] in cluster.objects("Secret", "shop")[wanted["name"]]["data"]
 
 
 @pytest.fixture(scope="module")
