@@ -138,10 +138,9 @@ class Cluster:
         if request.method == "PUT":
             return _json(self._keep(key, _body(request), live))
         if request.method == "DELETE":
-            for each in [
-                each for each in self._objects if each == key or (resource.kind, each[1]) == ("Namespace", name)
-            ]:
-                del self._objects[each]
+            inside = name if resource.kind == "Namespace" else None
+            for gone in [each for each in self._objects if each == key or each[1] == inside]:
+                del self._objects[gone]
             return _json({"kind": "Status", "apiVersion": "v1", "metadata": {}, "status": "Success"})
         raise ApiError(405, "MethodNotAllowed", f"{request.method} is nothing that this stand-in does")
 
@@ -149,8 +148,9 @@ class Cluster:
         chosen, name = query.get("labelSelector", ""), query.get("fieldSelector", "").partition("metadata.name=")[2]
         items = [
             each
-            for each in self.objects(resource.kind, namespace).values()
-            if selected(each["metadata"].get("labels", {}), chosen) and name in ("", each["metadata"]["name"])
+            for (of, where, called), each in self._objects.items()
+            if of == resource and namespace in ("", where) and name in ("", called)
+            if selected(each["metadata"].get("labels", {}), chosen)
         ]
         return {"kind": f"{resource.kind}List", "apiVersion": resource.api, "metadata": {"resourceVersion": "1"}} | {
             "items": items
