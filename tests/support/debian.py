@@ -1,0 +1,122 @@
+"""Debian in a folder, for tests that need a whole machine: made by debootstrap once, and kept between runs.
+
+`DOWNHAUL_MACHINES_SUITE` names another release than Debian 12, `DOWNHAUL_MACHINES_MIRROR` another mirror.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import hashlib
+import os
+import shutil
+import subprocess
+import sys
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+
+SUITE = os.environ.get("DOWNHAUL_MACHINES_SUITE", "bookworm")
+MIRROR = os.environ.get("DOWNHAUL_MACHINES_MIRROR", "http://deb.debian.org/debian")
+BASE = ("systemd", "systemd-sysv", "dbus", "libpam-systemd", "sudo", "ca-certificates", "curl", "procps")
+"""What any server with Debian has."""
+AUTHORITIES = "usr/local/share/ca-certificates"
+"""Certificates that this machine trusts beside the usual ones: so does the other."""
+TOOLS = ("debootstrap", "systemd-nspawn", "slirp4netns", "nsenter")
+
+
+def need_machines() -> None:
+    """Fails where no machine can be made. Who asks for these tests wants them run, so they never skip."""
+    lacking = [tool for tool in TOOLS if not shutil.which(tool)]
+    if sys.platform != "linux" or os.getuid() != 0 or lacking:
+        pytest.fail(
+            f"NO MACHINE: tests/machines needs root on Linux{', and ' + ', '.join(lacking) if lacking else ''}"
+            " (`make machines` as root installs them on Debian)"
+        )
+
+
+def debian(*packages: str) -> Path:
+    """A root file system with these packages beside BASE. Never write to it: put an overlay above."""
+    folder = _cache() / f"{SUITE}-{_digest((*BASE, *packages))}"
+    with _lock():
+        if not folder.exists():
+            unfinished = folder.with_name(f"{folder.name}.unfinished")
+            shutil.rmtree(unfinished, ignore_errors=True)
+            if packages:
+                _copied(_cache() / f"{SUITE}-{_digest(BASE)}", unfinished, packages)
+            else:
+                _made(unfinished)
+            unfinished.rename(folder)
+    return folder
+
+
+def pip_settings() -> dict[str, str]:
+    """How pip is set up here (its index, say), from files and the environment: `section.name` -> value."""
+    said = _run([sys.executable, "-m", "pip", "config", "list"]).replace(":env:.", "global.")
+    pairs = (line.partition("=") for line in said.splitlines() if "=" in line)
+    return {name: value.strip("'\"") for name, _, value in pairs}
+
+
+def cache() -> Path:
+    """The folder that outlives a run."""
+    folder = _cache()
+    folder.mkdir(parents=True, exist_ok=True)
+    return folder
+
+
+def _cache() -> Path:
+    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "downhaul" / "machines"
+
+
+def _digest(words: Sequence[str]) -> str:
+    return hashlib.sha256(" ".join(words).encode()).hexdigest()[:12]
+
+
+@contextmanager
+def _lock() -> Iterator[None]:
+    """One process makes a file system, others wait for it."""
+    with (cache() / "lock").open("w") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        yield
+
+
+def _made(folder: Path) -> None:
+    _run(["debootstrap", "--variant=minbase", f"--include={','.join(BASE)}", SUITE, str(folder), MIRROR])
+    _write(folder / "etc/apt/apt.conf.d/90here", _run(["apt-config", "dump", "Acquire::http", "Acquire::https"]))
+    security = "http://deb.debian.org/debian-security"
+    _write(folder / "etc/apt/sources.list.d/security.list", f"deb {security} {SUITE}-security main\n")
+    shutil.copytree(Path("/") / AUTHORITIES, folder / AUTHORITIES, dirs_exist_ok=True)
+    _inside(folder, "update-ca-certificates")
+    _inside(folder, "apt-get update -qq")
+    _inside(folder, "useradd --create-home --shell /bin/bash keeper")
+    _write(folder / "etc/sudoers.d/keeper", "keeper ALL=(ALL) NOPASSWD: ALL\n")
+
+
+def _copied(base: Path, folder: Path, packages: Sequence[str]) -> None:
+    if not base.exists():
+        unfinished = base.with_name(f"{base.name}.unfinished")
+        shutil.rmtree(unfinished, ignore_errors=True)
+        _made(unfinished)
+        unfinished.rename(base)
+    _run(["cp", "-a", "--reflink=auto", str(base), str(folder)])
+    never = folder / "usr/sbin/policy-rc.d"
+    _write(never, "#!/bin/sh\nexit 101\n")  # so packages start nothing: this is no machine yet
+    never.chmod(0o755)
+    _inside(folder, f"DEBIAN_FRONTEND=noninteractive apt-get install -y -qq {' '.join(packages)}")
+    never.unlink()
+
+
+def _inside(folder: Path, command: str) -> str:
+    return _run(["chroot", str(folder), "bash", "-ec", command])
+
+
+def _write(path: Path, text: str) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(text, "utf-8")
+
+
+def _run(command: Sequence[str]) -> str:
+    done = subprocess.run(command, capture_output=True, text=True, stdin=subprocess.DEVNULL, timeout=1800)
+    assert done.returncode == 0, f"{' '.join(command)}\n{done.stdout[-4000:]}\n{done.stderr[-4000:]}"
+    return done.stdout
