@@ -9,11 +9,11 @@ from __future__ import annotations
 import json
 import re
 import shlex
-from collections.abc import Mapping
+from collections.abc import Iterator
 
 import pytest
 from support.guides import ROOT, Block, blocks
-from support.machine import USER, Machine
+from support.machine import AS_READERS_DO, USER, Machine
 from support.typed import Terminal
 from support.waiting import wait_until
 
@@ -26,12 +26,8 @@ FILLED_IN = {
     "PASSWORD": PASSWORD,
 }
 """What the guides leave to the reader. Everything else is typed as it stands."""
-AS_READERS_DO: Mapping[str, str] = {
-    # "Do you want to continue? [Y/n]"
-    "/etc/apt/apt.conf.d/90yes": 'APT::Get::Assume-Yes "true";\n',
-    # The name in the guide is the reader's own, and leads here.
-    "/etc/hosts": "127.0.0.1 localhost machine flags.example.com\n",
-}
+HERE = {**AS_READERS_DO, "/etc/hosts": "127.0.0.1 localhost machine flags.example.com\n"}
+"""The name in the guide is the reader's own, and leads here."""
 SERVICE = "http://127.0.0.1:8080"
 PUBLIC = "https://flags.example.com"
 CERTIFICATE = """
@@ -45,10 +41,11 @@ SETTING_UP, LOOKING = blocks(EDGE, "sh")
 
 
 @pytest.fixture(scope="module")
-def terminal(machine: Machine) -> Terminal:
-    for path, text in AS_READERS_DO.items():
+def terminal(machine: Machine) -> Iterator[Terminal]:
+    for path, text in HERE.items():
         machine.write(path, text)
-    return machine.terminal()
+    with machine.terminal() as terminal:
+        yield terminal
 
 
 @pytest.fixture(scope="module")

@@ -19,7 +19,17 @@ import pytest
 
 SUITE = os.environ.get("DOWNHAUL_MACHINES_SUITE", "bookworm")
 MIRROR = os.environ.get("DOWNHAUL_MACHINES_MIRROR", "http://deb.debian.org/debian")
-BASE = ("systemd", "systemd-sysv", "dbus", "libpam-systemd", "libnss-systemd", "sudo", "ca-certificates", "curl", "procps")
+BASE = (
+    "systemd",
+    "systemd-sysv",
+    "dbus",
+    "libpam-systemd",
+    "libnss-systemd",
+    "sudo",
+    "ca-certificates",
+    "curl",
+    "procps",
+)
 """What any server with Debian has."""
 AUTHORITIES = "usr/local/share/ca-certificates"
 """Certificates that this machine trusts beside the usual ones: so does the other."""
