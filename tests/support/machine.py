@@ -16,12 +16,12 @@ from pathlib import Path
 from types import TracebackType
 
 from downhaul_server.lifeline import end_with_parent
-from support.debian import cache, pip_settings
+from support.debian import USER, cache, pip_settings
 from support.guides import ROOT
 from support.typed import Terminal
 from support.waiting import PATIENCE_S, wait_until
 
-USER, HOME = "keeper", "/home/keeper"
+HOME = f"/home/{USER}"
 REPOSITORY = f"{HOME}/downhaul"
 PATH = "/usr/local/bin:/usr/bin:/bin"
 """A user's on Debian: without the folders of administrators' programs."""
@@ -240,8 +240,9 @@ def _remove(folder: Path) -> None:
 
 def _sweep() -> None:
     """Whoever was killed could not clean up."""
-    for folder in cache().glob(f"{RUNNING}*"):
-        if not Path("/proc", folder.name.split("-")[1]).exists():
+    for folder in cache().glob(f"{RUNNING}*-*"):
+        pid = folder.name.split("-")[1]
+        if pid.isdecimal() and not Path("/proc", pid).exists():
             _remove(folder)
 
 
