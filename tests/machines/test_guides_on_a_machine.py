@@ -185,6 +185,15 @@ def test_a_new_token_needs_a_restart(machine: Machine, tokens: dict[str, str]) -
     tokens["given"] = new
 
 
+def test_it_starts_while_redis_is_away(machine: Machine, tokens: dict[str, str]) -> None:
+    machine.run("systemctl stop redis-server && systemctl restart downhaul")
+    wait_ready(machine)
+    assert '"degraded"' in ask(machine, "/readyz")[1]
+    assert flags(machine, tokens["given"]) == ["new-checkout"]
+    machine.run("systemctl start redis-server")
+    wait_until(lambda: '"degraded"' not in ask(machine, "/readyz")[1], "it follows Redis again")
+
+
 def test_other_settings_go_into_a_file(machine: Machine) -> None:
     (page,) = re.findall(r"`(/etc/downhaul/downhaul.env)`, one a line:\s+`(\w+=4)`", (ROOT / DEPLOYING).read_text())
     machine.run(f"echo {page[1]} >> {page[0]} && systemctl restart downhaul")

@@ -53,11 +53,11 @@ def need_machines() -> None:
         )
 
 
-def debian(*packages: str) -> Path:
+def debian(*packages: str, suite: str = SUITE) -> Path:
     """A root file system with these packages beside BASE. Never write to it: put an overlay above."""
     with _lock():
-        base = _kept(BASE, _bootstrap)
-        return _kept((*BASE, *packages), lambda folder: _copy(base, folder, packages)) if packages else base
+        base = _kept(suite, BASE, lambda folder: _bootstrap(folder, suite))
+        return _kept(suite, (*BASE, *packages), lambda folder: _copy(base, folder, packages)) if packages else base
 
 
 def pip_settings() -> dict[str, str]:
@@ -83,10 +83,10 @@ def _lock() -> Iterator[None]:
         yield
 
 
-def _kept(packages: Sequence[str], make: Callable[[Path], None]) -> Path:
+def _kept(suite: str, packages: Sequence[str], make: Callable[[Path], None]) -> Path:
     """The folder in the cache; it has its name only when it is whole."""
     digest = hashlib.sha256(f"{RECIPE} {MIRROR} {' '.join(packages)}".encode()).hexdigest()[:12]
-    folder = cache() / f"{SUITE}-{digest}"
+    folder = cache() / f"{suite}-{digest}"
     if not folder.exists():
         unfinished = folder.with_name(f"{folder.name}.unfinished")
         shutil.rmtree(unfinished, ignore_errors=True)
@@ -95,10 +95,10 @@ def _kept(packages: Sequence[str], make: Callable[[Path], None]) -> Path:
     return folder
 
 
-def _bootstrap(folder: Path) -> None:
-    _run(["debootstrap", "--variant=minbase", f"--include={','.join(BASE)}", SUITE, str(folder), MIRROR])
+def _bootstrap(folder: Path, suite: str) -> None:
+    _run(["debootstrap", "--variant=minbase", f"--include={','.join(BASE)}", suite, str(folder), MIRROR])
     _write(folder / "etc/apt/apt.conf.d/90here", _run(["apt-config", "dump", "Acquire::http", "Acquire::https"]))
-    _write(folder / "etc/apt/sources.list.d/security.list", f"deb {MIRROR}-security {SUITE}-security main\n")
+    _write(folder / "etc/apt/sources.list.d/security.list", f"deb {MIRROR}-security {suite}-security main\n")
     shutil.copytree(Path("/") / AUTHORITIES, folder / AUTHORITIES, dirs_exist_ok=True)
     _inside(folder, "update-ca-certificates")
     _inside(folder, "apt-get update -qq")

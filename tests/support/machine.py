@@ -35,10 +35,10 @@ LONG_S = 900.0
 
 
 class Machine:
-    """Boots in `with`. `options` are more of systemd-nspawn's."""
+    """Boots in `with`. `options` are more of systemd-nspawn's, as is what is in `environ`."""
 
-    def __init__(self, root: Path, *options: str) -> None:
-        self._below, self._options = root, options
+    def __init__(self, root: Path, *options: str, environ: Mapping[str, str] | None = None) -> None:
+        self._below, self._options, self._environ = root, options, environ or {}
         self._name = f"downhaul-{os.getpid()}-{os.urandom(3).hex()}"
         _sweep()
         self._folder = Path(tempfile.mkdtemp(prefix=f"{RUNNING}{os.getpid()}-", dir=cache()))
@@ -188,7 +188,7 @@ class Machine:
                 stdout=log,
                 stderr=log,
                 start_new_session=True,
-                env={**os.environ, "SYSTEMD_NSPAWN_UNIFIED_HIERARCHY": "1"},
+                env={**os.environ, "SYSTEMD_NSPAWN_UNIFIED_HIERARCHY": "1", **self._environ},
                 preexec_fn=self._before_exec,
             )
         wait_until(self._found, f"the machine's first process; {self._log()}")
