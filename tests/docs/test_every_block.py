@@ -4,8 +4,8 @@ A new page, or a first block in another language, needs a line in CLAIMS. It say
 blocks of the page in these languages: `support.guides.blocks` gives them. Where blocks have a mark right above their
 fence (`<!-- tried by tests/edge: ... -->`) the line says so, and then it is about those whose mark names its test.
 
-ELSEWHERE runs nothing: it reads lines for other machines (sudo, docker) and our own targets of make. Those with sudo are
-run by `make machines`.
+ELSEWHERE runs nothing: it reads lines for other machines (sudo, docker) and our own targets of make. Those with
+sudo are run by `make machines`.
 """
 
 from __future__ import annotations
