@@ -35,10 +35,15 @@ LONG_S = 900.0
 
 
 class Machine:
-    """Boots in `with`. `options` are more of systemd-nspawn's, as is what is in `environ`."""
+    """Boots in `with`. `options` are more of systemd-nspawn's, as is what is in `environ`.
 
-    def __init__(self, root: Path, *options: str, environ: Mapping[str, str] | None = None) -> None:
-        self._below, self._options, self._environ = root, options, environ or {}
+    `disks`: folders that are none of the overlay's, for what cannot lie on one.
+    """
+
+    def __init__(
+        self, root: Path, *options: str, environ: Mapping[str, str] | None = None, disks: Sequence[str] = ()
+    ) -> None:
+        self._below, self._options, self._environ, self._disks = root, options, environ or {}, disks
         self._name = f"downhaul-{os.getpid()}-{os.urandom(3).hex()}"
         _sweep()
         self._folder = Path(tempfile.mkdtemp(prefix=f"{RUNNING}{os.getpid()}-", dir=cache()))
@@ -154,6 +159,10 @@ class Machine:
     def _mount(self) -> None:
         for name in ("upper", "work", "root"):
             (self._folder / name).mkdir()
+        for number, path in enumerate(self._disks):
+            disk = self._folder / f"disk{number}"
+            disk.mkdir()
+            self._options += (f"--bind={disk}:{path}",)
         layers = f"lowerdir={self._below},upperdir={self._folder / 'upper'},workdir={self._folder / 'work'}"
         subprocess.run(["mount", "-t", "overlay", "overlay", "-o", layers, str(self.root)], check=True, timeout=60)
 
