@@ -15,7 +15,7 @@ SITE := $(BIN)/sphinx-build --fail-on-warning --keep-going --quiet --fresh-env -
   --doctree-dir docs/_build/cache docs docs/_build/html
 
 .DEFAULT_GOAL := help
-.PHONY: help setup redis chromium nginx clients kubernetes promtool systemd run test faults check docs format lock bench clean
+.PHONY: help setup redis chromium nginx clients kubernetes promtool systemd run test faults machines check docs format lock bench clean
 
 help: ## List the targets
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -55,6 +55,10 @@ test: setup redis chromium nginx clients kubernetes promtool ## Run every test, 
 
 faults: setup redis ## Run the fault suite for long: MINUTES=30 by default
 	DOWNHAUL_FAULTS_MINUTES=$(or $(MINUTES),30) $(BIN)/python -m pytest tests/faults --timeout=0
+
+machines: setup ## Follow the guides on a Debian that boots; needs root on Debian or Ubuntu. SUITE=trixie: on a newer one
+	@bash deploy/setup.sh machines
+	DOWNHAUL_MACHINES_SUITE=$(or $(SUITE),bookworm) $(BIN)/python -m pytest tests/machines --timeout=0
 
 check: setup kubernetes promtool systemd ## Format, lint, types, imports, documentation, and deploy/
 	$(BIN)/ruff format --check .

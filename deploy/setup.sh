@@ -111,4 +111,15 @@ systemd() {
   echo "Could not install it; the systemd unit is not checked, which fails where CI is set" >&2
 }
 
+# What makes and boots the machines of tests/machines.
+machines() {
+  local program
+  for program in debootstrap systemd-nspawn slirp4netns; do
+    if PATH="$PATH:/usr/sbin" has "$program"; then continue; fi
+    echo "No $program on this machine; installing it with the system's package manager" >&2
+    case $program in systemd-nspawn) program=systemd-container ;; esac
+    install "$program" "$program" "$program" "$program" >&2 || echo "Could not install it; no machine can be booted" >&2
+  done
+}
+
 "$@"

@@ -4,7 +4,8 @@ A new page, or a first block in another language, needs a line in CLAIMS. It say
 blocks of the page in these languages: `support.guides.blocks` gives them. Where blocks have a mark right above their
 fence (`<!-- tried by tests/edge: ... -->`) the line says so, and then it is about those whose mark names its test.
 
-ELSEWHERE runs nothing: it reads lines for other machines (sudo, docker) and our own targets of make.
+ELSEWHERE runs nothing: it reads lines for other machines (sudo, docker) and our own targets of make. Those with
+sudo are run by `make machines`.
 """
 
 from __future__ import annotations
@@ -35,12 +36,14 @@ class Claim:
     languages: tuple[str, ...]
     test: str
     marked: bool = False
+    holding: str = ""
+    """It is about those blocks alone that hold this."""
 
     def covers(self, block: Block) -> bool:
         if block.page != self.page or block.language not in self.languages:
             return False
         by = block.mark.removeprefix("tried by ").partition(":")[0]
-        return bool(by) == self.marked and self.test.startswith(by)
+        return bool(by) == self.marked and self.test.startswith(by) and self.holding in block.text
 
 
 GUIDES, ELSEWHERE = "tests/docs/test_guides.py", "tests/docs/test_other_places.py"
@@ -48,6 +51,10 @@ PICTURES, EVALUATION = "tests/docs/test_pictures.py", "tests/docs/test_evaluatio
 OFREP, BLUE_GREEN = "tests/ofrep/test_clients.py", "tests/edge/test_blue_green.py"
 KUBERNETES, WHEEL = "tests/deploy/test_kubernetes_guide.py", "tests/sdk/test_wheel.py"
 RUNNING = "tests/docs/test_running_guide.py"
+MACHINE, SHOP_ON_A_MACHINE = (
+    "tests/machines/test_guides_on_a_machine.py",
+    "tests/machines/test_blue_green_on_a_machine.py",
+)
 
 CLAIMS = (
     Claim("README.md", ("sh",), "tests/docs/test_readme.py", marked=True),
@@ -59,14 +66,15 @@ CLAIMS = (
     Claim("docs/api.md", ("sh", "python"), GUIDES),
     Claim("docs/api.md", ("text",), PICTURES),
     Claim("docs/blue-green.md", ("sh",), BLUE_GREEN, marked=True),
-    Claim("docs/blue-green.md", ("sh",), ELSEWHERE),
+    Claim("docs/blue-green.md", ("sh",), SHOP_ON_A_MACHINE),
     Claim("docs/blue-green.md", ("text",), PICTURES),
     Claim("docs/cli.md", ("sh",), "tests/docs/test_cli_guide.py"),
     Claim("docs/cli.md", ("text",), PICTURES),
     Claim("docs/deploying.md", ("sh",), KUBERNETES, marked=True),
     Claim("docs/deploying.md", ("sh",), ELSEWHERE),
+    Claim("docs/deploying.md", ("sh",), MACHINE, holding="sudo "),
     Claim("docs/edge.md", ("sh",), "tests/edge/test_polls.py", marked=True),
-    Claim("docs/edge.md", ("sh",), ELSEWHERE),
+    Claim("docs/edge.md", ("sh",), MACHINE),
     Claim("docs/evaluation.md", ("python", "js", "text"), EVALUATION),
     Claim(
         "docs/frameworks.md", ("python", "console", "django", "jinja"), "tests/integrations/test_frameworks_guide.py"

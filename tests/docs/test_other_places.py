@@ -1,5 +1,5 @@
-"""Lines for other machines, which no test here runs (sudo, docker), and our own targets of make, which are run by hand
-and by CI: what they name is there at least."""
+"""Lines for other machines, which no test here runs (docker; those with sudo are for `make machines`), and our own
+targets of make, which are run by hand and by CI: what they name is there at least."""
 
 from __future__ import annotations
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from threading import Timer
 from typing import Any
@@ -19,7 +19,7 @@ PRELUDE = """
 set -euo pipefail
 shopt -s expand_aliases
 uuidgen() { cat /proc/sys/kernel/random/uuid; }
-curl() { case " $*" in *" -f"*) command curl "$@" ;; *) command curl --fail-with-body "$@" ;; esac; }
+curl() { case " $*" in *" -f"* | *" --fail"*) command curl "$@" ;; *) command curl --fail-with-body "$@" ;; esac; }
 """
 """What fails ends it, also a request that is refused; aliases are what a person at a terminal has."""
 
@@ -33,10 +33,20 @@ def environment(**more: str) -> dict[str, str]:
 class Terminal:
     """One bash: what a block exports, defines or makes is there for the next one. Use it with `with`."""
 
-    def __init__(self, folder: Path, environ: Mapping[str, str]) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        environ: Mapping[str, str],
+        command: Sequence[str] = ("bash", "--noprofile", "--norc"),
+        typed: tuple[Path, str] | None = None,
+        patience: float = PATIENCE_S,
+    ) -> None:
+        """`typed`: the file that takes what is typed, and its path as the command sees it."""
         self.folder = folder
+        self._typed = typed or (folder / ".typed", str(folder / ".typed"))
+        self._patience = patience
         self._process = subprocess.Popen(
-            ["bash", "--noprofile", "--norc"],
+            command,
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
@@ -49,11 +59,12 @@ class Terminal:
     def type(self, text: str) -> str:
         """What it prints, errors too. Every line has to succeed."""
         assert self._process.stdin and self._process.stdout
-        (self.folder / ".typed").write_text(text + "\n")
-        self._process.stdin.write(f'. "{self.folder}/.typed" </dev/null; echo; echo "-- done --"\n')
+        file, seen_as = self._typed
+        file.write_text(text + "\n")
+        self._process.stdin.write(f'. "{seen_as}" </dev/null; echo; echo "-- done --"\n')
         self._process.stdin.flush()
         said: list[str] = []
-        watchdog = Timer(PATIENCE_S, self._process.kill)
+        watchdog = Timer(self._patience, self._process.kill)
         watchdog.start()
         try:
             for line in self._process.stdout:
