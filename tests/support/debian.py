@@ -36,17 +36,17 @@ def need_machines() -> None:
         )
 
 
-def debian(*packages: str) -> Path:
+def debian(*packages: str, suite: str = SUITE) -> Path:
     """A root file system with these packages beside BASE. Never write to it: put an overlay above."""
-    folder = _cache() / f"{SUITE}-{_digest((*BASE, *packages))}"
+    base, folder = (_cache() / f"{suite}-{_digest((*BASE, *more))}" for more in ((), packages))
     with _lock():
         if not folder.exists():
             unfinished = folder.with_name(f"{folder.name}.unfinished")
             shutil.rmtree(unfinished, ignore_errors=True)
             if packages:
-                _copied(_cache() / f"{SUITE}-{_digest(BASE)}", unfinished, packages)
+                _copied(base, unfinished, packages, suite)
             else:
-                _made(unfinished)
+                _made(unfinished, suite)
             unfinished.rename(folder)
     return folder
 
@@ -81,11 +81,11 @@ def _lock() -> Iterator[None]:
         yield
 
 
-def _made(folder: Path) -> None:
-    _run(["debootstrap", "--variant=minbase", f"--include={','.join(BASE)}", SUITE, str(folder), MIRROR])
+def _made(folder: Path, suite: str) -> None:
+    _run(["debootstrap", "--variant=minbase", f"--include={','.join(BASE)}", suite, str(folder), MIRROR])
     _write(folder / "etc/apt/apt.conf.d/90here", _run(["apt-config", "dump", "Acquire::http", "Acquire::https"]))
     security = "http://deb.debian.org/debian-security"
-    _write(folder / "etc/apt/sources.list.d/security.list", f"deb {security} {SUITE}-security main\n")
+    _write(folder / "etc/apt/sources.list.d/security.list", f"deb {security} {suite}-security main\n")
     shutil.copytree(Path("/") / AUTHORITIES, folder / AUTHORITIES, dirs_exist_ok=True)
     _inside(folder, "update-ca-certificates")
     _inside(folder, "apt-get update -qq")
@@ -93,11 +93,11 @@ def _made(folder: Path) -> None:
     _write(folder / "etc/sudoers.d/keeper", "keeper ALL=(ALL) NOPASSWD: ALL\n")
 
 
-def _copied(base: Path, folder: Path, packages: Sequence[str]) -> None:
+def _copied(base: Path, folder: Path, packages: Sequence[str], suite: str) -> None:
     if not base.exists():
         unfinished = base.with_name(f"{base.name}.unfinished")
         shutil.rmtree(unfinished, ignore_errors=True)
-        _made(unfinished)
+        _made(unfinished, suite)
         unfinished.rename(base)
     _run(["cp", "-a", "--reflink=auto", str(base), str(folder)])
     never = folder / "usr/sbin/policy-rc.d"

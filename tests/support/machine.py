@@ -29,10 +29,10 @@ LONG_S = 900.0
 
 
 class Machine:
-    """Boots in `with`. `options` are more of systemd-nspawn's."""
+    """Boots in `with`. `options` are more of systemd-nspawn's, as is what is in `environ`."""
 
-    def __init__(self, root: Path, *options: str) -> None:
-        self._below, self._options = root, options
+    def __init__(self, root: Path, *options: str, environ: Mapping[str, str] | None = None) -> None:
+        self._below, self._options, self._environ = root, options, environ or {}
         self._name = f"downhaul-{os.getpid()}-{os.urandom(3).hex()}"
         self._folder = Path(tempfile.mkdtemp(prefix="running-", dir=cache()))
         self.root = self._folder / "root"
@@ -176,7 +176,7 @@ class Machine:
                 stdout=log,
                 stderr=log,
                 start_new_session=True,
-                env={**os.environ, "SYSTEMD_NSPAWN_UNIFIED_HIERARCHY": "1"},
+                env={**os.environ, "SYSTEMD_NSPAWN_UNIFIED_HIERARCHY": "1", **self._environ},
                 preexec_fn=self._join_group,
             )
         wait_until(self._found, f"the machine's first process; {self._log()}")
