@@ -1,5 +1,6 @@
 """The image, as far as it can be tried without a container engine: its steps in an empty folder, and what they make as
-the user that the image names; then the services of compose.yaml as processes, in their order."""
+the user that the image names; then the services of compose.yaml as processes, in their order. With an engine, and more
+slowly, tests/machines/test_containers.py does the same."""
 
 from __future__ import annotations
 

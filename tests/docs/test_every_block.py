@@ -42,6 +42,7 @@ class Claim:
 GUIDES, ELSEWHERE = "tests/docs/test_guides.py", "tests/docs/test_other_places.py"
 PICTURES, EVALUATION = "tests/docs/test_pictures.py", "tests/docs/test_evaluation_guide.py"
 OFREP, BLUE_GREEN = "tests/ofrep/test_clients.py", "tests/edge/test_blue_green.py"
+CONTAINERS = "tests/machines/test_containers.py"
 
 CLAIMS = (
     Claim("README.md", ("sh",), "tests/docs/test_readme.py", marked=True),
@@ -56,6 +57,7 @@ CLAIMS = (
     Claim("docs/blue-green.md", ("text",), PICTURES),
     Claim("docs/cli.md", ("sh",), "tests/docs/test_cli_guide.py"),
     Claim("docs/cli.md", ("text",), PICTURES),
+    Claim("docs/deploying.md", ("sh",), CONTAINERS, marked=True),  # by `make machines`
     Claim("docs/deploying.md", ("sh",), ELSEWHERE),
     Claim("docs/edge.md", ("sh",), ELSEWHERE),
     Claim("docs/evaluation.md", ("python", "js", "text"), EVALUATION),

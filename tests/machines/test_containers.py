@@ -147,7 +147,7 @@ class TestContainer:
         listener = f"curl -sSN -H 'Authorization: Bearer {key}' '{PLAIN}/sdk/v1/stream?service=shop' >{HOME}/heard 2>&1"
         terminal.type(f"{listener} & listener=$!")
         heard = engine.machine.root / f"{HOME}/heard".lstrip("/")
-        wait_until(lambda: "event: snapshot" in heard.read_text(), "the stream is there")
+        wait_until(lambda: heard.exists() and "event: snapshot" in heard.read_text(), "the stream is there")
         engine.docker(f"stop {container}")
         assert terminal.type("wait %1; echo ended with $?").strip().endswith("ended with 0")
         terminal.type("wait $listener || true")
@@ -237,7 +237,7 @@ class TestCompose:
 
     def test_the_log_has_the_address_that_nginx_saw(self, engine: Engine, composed: Composed) -> None:
         make_flag(engine, EDGE, composed.token)
-        (entry,) = ask(engine, f"{EDGE}/api/v1/audit?limit=1", composed.token)["items"]
+        (entry,) = ask(engine, f"{EDGE}/api/v1/log?limit=1", composed.token)["items"]
         nginx = composed.containers()["nginx"]["NetworkSettings"]["Networks"]["downhaul_edge"]
         assert entry["by"]["address"] == nginx["Gateway"] != nginx["IPAddress"]
 
@@ -284,7 +284,6 @@ class TestCompose:
         composed.terminal.type(UP.splitlines()[-1])
         after = composed.containers()
         assert after["downhaul"]["Image"] != before["downhaul"]["Image"]
-        assert after["nginx"]["Id"] == before["nginx"]["Id"], "it goes on serving what it has"
         assert answers(engine, f"{EDGE}/readyz") and has_flag(engine, EDGE, composed.token)
 
     def test_a_kill_reaches_the_demonstration(self, engine: Engine, composed: Composed) -> None:
