@@ -56,7 +56,14 @@ def test_what_is_there_is_left_alone(step: str, machine: Path) -> None:
     assert run(step, machine) == ""
 
 
-@pytest.mark.parametrize(("step", "programs"), [("promtool", ["promtool"]), ("kubernetes", ["helm", "kubectl"])])
+TOOLS_OF = {
+    "promtool": ["promtool"],
+    "kubernetes": ["helm", "kubectl"],
+    "machines": ["debootstrap", "systemd-nspawn", "slirp4netns"],
+}
+
+
+@pytest.mark.parametrize(("step", "programs"), TOOLS_OF.items())
 def test_tools_that_are_there_are_not_fetched(step: str, programs: list[str], machine: Path, tmp_path: Path) -> None:
     for program in programs:
         _program(machine / program, "")
@@ -65,6 +72,11 @@ def test_tools_that_are_there_are_not_fetched(step: str, programs: list[str], ma
     )
     assert (done.returncode, done.stderr) == (0, "")
     assert not (tmp_path / "asked").exists()
+
+
+def test_what_boots_machines_is_installed_by_the_names_of_its_packages(machine: Path) -> None:
+    asked = run("machines", machine).split()
+    assert {"systemd-container", "slirp4netns"} <= set(asked) and "systemd-nspawn" not in asked
 
 
 def test_a_tool_that_cannot_be_had_is_told_and_stops_nobody(machine: Path, tmp_path: Path) -> None:

@@ -1,4 +1,7 @@
-"""Lines for other machines, which no test can run (sudo, docker, kubectl, pip): what they name is there at least."""
+"""Lines for other machines (sudo, docker, kubectl, pip), which the suite cannot run: what they name is there at least.
+
+Those with `sudo` are run by `make machines`.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""One booted machine for each module: `debian_packages` of the module are there beforehand."""
+"""One booted machine for each module."""
 
 from __future__ import annotations
 

@@ -273,7 +273,7 @@ class TestCompose:
         assert has_flag(engine, EDGE, composed.token)
 
     def test_it_comes_back_with_the_machine(self, engine: Engine, composed: Composed) -> None:
-        # What a reboot is for containers: they are told to end with the engine, and it starts them in an order of its own.
+        # All that containers see of a reboot: they end with the engine, which then starts them in an order of its own.
         engine.machine.run("systemctl stop docker.socket docker.service && systemctl start docker.service")
         wait_until(lambda: composed.all_are_healthy(*CORE), "all is well after a reboot", PATIENCE_S)
         assert has_flag(engine, EDGE, composed.token)
@@ -314,11 +314,12 @@ class TestCompose:
         hosts = {host["HostIp"] for host in composed.containers()["nginx"]["NetworkSettings"]["Ports"]["443/tcp"]}
         assert "0.0.0.0" in hosts
 
-    def test_what_it_says_when_its_network_is_taken(self, engine: Engine, composed: Composed) -> None:
+    def test_what_to_do_when_its_network_is_taken(self, engine: Engine, composed: Composed) -> None:
         composed.terminal.type(f"{COMPOSE} down")
         engine.docker("network create --subnet 10.213.87.0/24 somebody-elses")
         up = UP.splitlines()[-1]
         code, said = engine.machine.attempt(f"cd {REPOSITORY} && {up}", patience=LONG_S)
         assert code != 0 and "overlaps" in said
-        composed.terminal.type(f"DOWNHAUL_EDGE_NETWORK=10.213.88 {up}")
+        composed.terminal.type("echo DOWNHAUL_EDGE_NETWORK=10.99.1 > deploy/compose/.env")
+        composed.terminal.type(up)
         assert answers(engine, f"{EDGE}/readyz")

@@ -5,13 +5,14 @@
 
 from __future__ import annotations
 
+import ast
 import fcntl
 import hashlib
 import os
 import shutil
 import subprocess
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -19,10 +20,26 @@ import pytest
 
 SUITE = os.environ.get("DOWNHAUL_MACHINES_SUITE", "bookworm")
 MIRROR = os.environ.get("DOWNHAUL_MACHINES_MIRROR", "http://deb.debian.org/debian")
-BASE = ("systemd", "systemd-sysv", "dbus", "libpam-systemd", "sudo", "ca-certificates", "curl", "procps")
+BASE = (
+    "systemd",
+    "systemd-sysv",
+    "dbus",
+    "libpam-systemd",
+    "libnss-systemd",
+    "sudo",
+    "ca-certificates",
+    "curl",
+    "procps",
+)
 """What any server with Debian has."""
 AUTHORITIES = "usr/local/share/ca-certificates"
 """Certificates that this machine trusts beside the usual ones: so does the other."""
+USER = "keeper"
+"""Who may `sudo`."""
+VARIABLE = ":env:."
+"""How pip calls what it has from the environment."""
+RECIPE = 1
+"""To be raised when a root is made in another way: older ones are left alone."""
 TOOLS = ("debootstrap", "systemd-nspawn", "slirp4netns", "nsenter")
 
 
@@ -38,39 +55,24 @@ def need_machines() -> None:
 
 def debian(*packages: str, suite: str = SUITE) -> Path:
     """A root file system with these packages beside BASE. Never write to it: put an overlay above."""
-    base, folder = (_cache() / f"{suite}-{_digest((*BASE, *more))}" for more in ((), packages))
     with _lock():
-        if not folder.exists():
-            unfinished = folder.with_name(f"{folder.name}.unfinished")
-            shutil.rmtree(unfinished, ignore_errors=True)
-            if packages:
-                _copied(base, unfinished, packages, suite)
-            else:
-                _made(unfinished, suite)
-            unfinished.rename(folder)
-    return folder
+        base = _kept(suite, BASE, lambda folder: _bootstrap(folder, suite))
+        return _kept(suite, (*BASE, *packages), lambda folder: _copy(base, folder, packages)) if packages else base
 
 
 def pip_settings() -> dict[str, str]:
     """How pip is set up here (its index, say), from files and the environment: `section.name` -> value."""
-    said = _run([sys.executable, "-m", "pip", "config", "list"]).replace(":env:.", "global.")
-    pairs = (line.partition("=") for line in said.splitlines() if "=" in line)
-    return {name: value.strip("'\"") for name, _, value in pairs}
+    pairs = [line.partition("=") for line in _run([sys.executable, "-m", "pip", "config", "list"]).splitlines()]
+    said = {name: " ".join(str(ast.literal_eval(value)).split()) for name, _, value in pairs}
+    variables = {name.replace(VARIABLE, "global."): value for name, value in said.items() if name.startswith(VARIABLE)}
+    return {**{name: value for name, value in said.items() if not name.startswith(":")}, **variables}
 
 
 def cache() -> Path:
     """The folder that outlives a run."""
-    folder = _cache()
+    folder = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "downhaul" / "machines"
     folder.mkdir(parents=True, exist_ok=True)
     return folder
-
-
-def _cache() -> Path:
-    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "downhaul" / "machines"
-
-
-def _digest(words: Sequence[str]) -> str:
-    return hashlib.sha256(" ".join(words).encode()).hexdigest()[:12]
 
 
 @contextmanager
@@ -81,24 +83,30 @@ def _lock() -> Iterator[None]:
         yield
 
 
-def _made(folder: Path, suite: str) -> None:
+def _kept(suite: str, packages: Sequence[str], make: Callable[[Path], None]) -> Path:
+    """The folder in the cache; it has its name only when it is whole."""
+    digest = hashlib.sha256(f"{RECIPE} {MIRROR} {' '.join(packages)}".encode()).hexdigest()[:12]
+    folder = cache() / f"{suite}-{digest}"
+    if not folder.exists():
+        unfinished = folder.with_name(f"{folder.name}.unfinished")
+        shutil.rmtree(unfinished, ignore_errors=True)
+        make(unfinished)
+        unfinished.rename(folder)
+    return folder
+
+
+def _bootstrap(folder: Path, suite: str) -> None:
     _run(["debootstrap", "--variant=minbase", f"--include={','.join(BASE)}", suite, str(folder), MIRROR])
     _write(folder / "etc/apt/apt.conf.d/90here", _run(["apt-config", "dump", "Acquire::http", "Acquire::https"]))
-    security = "http://deb.debian.org/debian-security"
-    _write(folder / "etc/apt/sources.list.d/security.list", f"deb {security} {suite}-security main\n")
+    _write(folder / "etc/apt/sources.list.d/security.list", f"deb {MIRROR}-security {suite}-security main\n")
     shutil.copytree(Path("/") / AUTHORITIES, folder / AUTHORITIES, dirs_exist_ok=True)
     _inside(folder, "update-ca-certificates")
     _inside(folder, "apt-get update -qq")
-    _inside(folder, "useradd --create-home --shell /bin/bash keeper")
-    _write(folder / "etc/sudoers.d/keeper", "keeper ALL=(ALL) NOPASSWD: ALL\n")
+    _inside(folder, f"useradd --create-home --shell /bin/bash {USER}")
+    _write(folder / "etc/sudoers.d" / USER, f"{USER} ALL=(ALL) NOPASSWD: ALL\n")
 
 
-def _copied(base: Path, folder: Path, packages: Sequence[str], suite: str) -> None:
-    if not base.exists():
-        unfinished = base.with_name(f"{base.name}.unfinished")
-        shutil.rmtree(unfinished, ignore_errors=True)
-        _made(unfinished, suite)
-        unfinished.rename(base)
+def _copy(base: Path, folder: Path, packages: Sequence[str]) -> None:
     _run(["cp", "-a", "--reflink=auto", str(base), str(folder)])
     never = folder / "usr/sbin/policy-rc.d"
     _write(never, "#!/bin/sh\nexit 101\n")  # so packages start nothing: this is no machine yet

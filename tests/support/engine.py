@@ -12,11 +12,9 @@ import json
 import re
 from collections.abc import Iterator
 from contextlib import contextmanager
-from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import Any
 
-from support.debian import cache, debian, pip_settings
+from support.debian import debian, need_machines, pip_settings
 from support.machine import LONG_S, REPOSITORY, USER, Machine
 from support.tools import BIN
 
@@ -24,7 +22,11 @@ SUITE = "trixie"
 """Debian 12 has no `docker compose`."""
 PACKAGES = ("docker.io", "docker-cli", "docker-buildx", "docker-compose", "docker-registry", "openssl")
 REGISTRY = "localhost:5000"
-SERVED = f'version: 0.1\nstorage: {{filesystem: {{rootdirectory: /var/lib/docker-registry}}}}\nhttp: {{addr: "{REGISTRY}"}}\n'
+SERVED = f"""\
+version: 0.1
+storage: {{filesystem: {{rootdirectory: /var/lib/docker-registry}}}}
+http: {{addr: "{REGISTRY}"}}
+"""
 
 STAND_INS = {
     "ghcr.io/astral-sh/uv": "uv",
@@ -53,7 +55,11 @@ STOPSIGNAL SIGQUIT
 USER 101
 """
 ROOTS = {"bookworm": ("python3",), "trixie": ("redis-server", "nginx-light", "curl")}
-ENGINE_IN_MACHINE = ("--capability=all", "--system-call-filter=add_key keyctl bpf")
+LEFT_OUT = " ".join(
+    f"--exclude=./{path}/*" for path in ("usr/share/doc", "usr/share/locale", "var/cache", "var/lib/apt")
+)
+ALLOWED = ("--capability=all", "--system-call-filter=add_key keyctl bpf")
+WRITABLE = {"SYSTEMD_NSPAWN_API_VFS_WRITABLE": "1"}
 """What systemd-nspawn keeps from a machine otherwise, and an engine needs."""
 
 
@@ -86,7 +92,7 @@ class Engine:
         """Until our files can be used as they stand."""
         self.machine.run(f"usermod --append --groups docker {USER}")
         self.machine.write("/etc/docker/registry/config.yml", SERVED)
-        self.machine.run("systemctl restart docker-registry")
+        self.machine.run("chown -R docker-registry: /var/lib/docker-registry && systemctl restart docker-registry")
         self._build_stand_ins()
         self.machine.bring_repository()
         self._name_stand_ins()
@@ -94,7 +100,7 @@ class Engine:
 
     def _build_stand_ins(self) -> None:
         for suite in ROOTS:
-            self.machine.run(f"tar -C /{suite} -c . | docker import - debian:{suite}", patience=LONG_S)
+            self.machine.run(f"tar -C /{suite} -c {LEFT_OUT} . | docker import - debian:{suite}", patience=LONG_S)
         index = pip_settings().get("global.index-url")
         self.machine.write("/stand-ins/uv.toml", f'index-url = "{index}"\n' if index else "")
         self.machine.write("/stand-ins/Dockerfile", DOCKERFILE)
@@ -126,13 +132,11 @@ class Engine:
 @contextmanager
 def running_engine() -> Iterator[Engine]:
     """With stand-ins, and the repository that names them. All of it is gone afterwards."""
+    need_machines()
     roots = [f"--bind-ro={debian(*packages, suite=suite)}:/{suite}" for suite, packages in ROOTS.items()]
-    with TemporaryDirectory(prefix="docker-", dir=cache()) as images:
-        # The machine's root is an overlay, and the engine's own overlays cannot lie on one.
-        Path(images).chmod(0o711)
-        options = (*ENGINE_IN_MACHINE, *roots, f"--bind={images}:/var/lib/docker")
-        environ = {"SYSTEMD_NSPAWN_API_VFS_WRITABLE": "1"}
-        with Machine(debian(*PACKAGES, suite=SUITE), *options, environ=environ) as machine:
-            engine = Engine(machine)
-            engine.set_up()
-            yield engine
+    # The engine's own overlays cannot lie on that of the machine.
+    disks = ("/var/lib/docker", "/var/lib/docker-registry")
+    with Machine(debian(*PACKAGES, suite=SUITE), *ALLOWED, *roots, environ=WRITABLE, disks=disks) as machine:
+        engine = Engine(machine)
+        engine.set_up()
+        yield engine

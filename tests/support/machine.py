@@ -6,6 +6,7 @@ systemd-nspawn boots it from a folder (see `support.debian`); what it writes goe
 from __future__ import annotations
 
 import os
+import shlex
 import shutil
 import signal
 import subprocess
@@ -14,33 +15,45 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
 
-from support.debian import cache, pip_settings
+from downhaul_server.lifeline import end_with_parent
+from support.debian import USER, cache, pip_settings
 from support.guides import ROOT
 from support.typed import Terminal
-from support.waiting import wait_until
+from support.waiting import PATIENCE_S, wait_until
 
-USER, HOME = "keeper", "/home/keeper"
+HOME = f"/home/{USER}"
 REPOSITORY = f"{HOME}/downhaul"
 PATH = "/usr/local/bin:/usr/bin:/bin"
 """A user's on Debian: without the folders of administrators' programs."""
+RUNNING = "running-"
+"""The beginning of a folder's name, before the process id of the test."""
 SYSTEMD_HERE = Path("/run/systemd/system").exists()
+AS_READERS_DO = {"/etc/apt/apt.conf.d/90yes": 'APT::Get::Assume-Yes "true";\n'}
+"""They answer `y` when they are asked whether to install what they want to install."""
 LONG_S = 900.0
 """To install something, on a busy machine."""
 
 
 class Machine:
-    """Boots in `with`. `options` are more of systemd-nspawn's, as is what is in `environ`."""
+    """Boots in `with`. `options` are more of systemd-nspawn's, as is what is in `environ`.
 
-    def __init__(self, root: Path, *options: str, environ: Mapping[str, str] | None = None) -> None:
-        self._below, self._options, self._environ = root, options, environ or {}
+    `disks`: folders that are none of the overlay's, for what cannot lie on one.
+    """
+
+    def __init__(
+        self, root: Path, *options: str, environ: Mapping[str, str] | None = None, disks: Sequence[str] = ()
+    ) -> None:
+        self._below, self._options, self._environ, self._disks = root, options, environ or {}, disks
         self._name = f"downhaul-{os.getpid()}-{os.urandom(3).hex()}"
-        self._folder = Path(tempfile.mkdtemp(prefix="running-", dir=cache()))
+        _sweep()
+        self._folder = Path(tempfile.mkdtemp(prefix=f"{RUNNING}{os.getpid()}-", dir=cache()))
         self.root = self._folder / "root"
         """The machine's files, to be written and read from outside. (Its /tmp, /run and /dev are its own.)"""
         self._group: Path | None = None
         self._process: subprocess.Popen[bytes] | None = None
         self._network: subprocess.Popen[bytes] | None = None
         self._leader = 0
+        self._parent = os.getpid()
 
     def run(self, command: str, *, user: str = "root", patience: float = 120.0) -> str:
         """What the command prints, errors too. It has to succeed."""
@@ -59,6 +72,12 @@ class Machine:
             timeout=patience,
         )
         return done.returncode, done.stdout
+
+    def wait(self, condition: str, what: str, patience: float = PATIENCE_S) -> None:
+        """Until the command succeeds; it is repeated in the machine."""
+        loop = f"until {condition} >/dev/null 2>&1; do sleep 0.2; done"
+        code, _ = self.attempt(f"timeout {patience} bash -c {shlex.quote(loop)}", patience=patience + 60)
+        assert code == 0, f"waited {patience:.0f} s in vain: {what}"
 
     def terminal(self, folder: str = REPOSITORY, **environ: str) -> Terminal:
         """A bash of the user's, in a folder of the machine's."""
@@ -119,13 +138,11 @@ class Machine:
         if self._network is not None:
             self._network.terminate()
             self._network.wait(timeout=30)
-        if self.root.is_mount():
-            subprocess.run(["umount", str(self.root)], check=True, timeout=60)
         if self._group is not None:
             for folder in sorted((path for path in self._group.rglob("*") if path.is_dir()), reverse=True):
                 folder.rmdir()
             self._group.rmdir()
-        shutil.rmtree(self._folder)
+        _remove(self._folder)
 
     def _as(self, user: str, folder: str = "/", environ: Mapping[str, str] | None = None) -> list[str]:
         """The beginning of a command in the machine: it becomes a unit of its systemd."""
@@ -142,6 +159,10 @@ class Machine:
     def _mount(self) -> None:
         for name in ("upper", "work", "root"):
             (self._folder / name).mkdir()
+        for number, path in enumerate(self._disks):
+            disk = self._folder / f"disk{number}"
+            disk.mkdir()
+            self._options += (f"--bind={disk}:{path}",)
         layers = f"lowerdir={self._below},upperdir={self._folder / 'upper'},workdir={self._folder / 'work'}"
         subprocess.run(["mount", "-t", "overlay", "overlay", "-o", layers, str(self.root)], check=True, timeout=60)
 
@@ -177,15 +198,16 @@ class Machine:
                 stderr=log,
                 start_new_session=True,
                 env={**os.environ, "SYSTEMD_NSPAWN_UNIFIED_HIERARCHY": "1", **self._environ},
-                preexec_fn=self._join_group,
+                preexec_fn=self._before_exec,
             )
         wait_until(self._found, f"the machine's first process; {self._log()}")
         wait_until(self._is_up, "the machine has booted", 180)
         self._connect()
 
-    def _join_group(self) -> None:
+    def _before_exec(self) -> None:
         if self._group is not None:
             (self._group / "cgroup.procs").write_text(str(os.getpid()))
+        end_with_parent(self._parent)
 
     def _found(self) -> bool:
         assert self._process is not None
@@ -216,6 +238,21 @@ class Machine:
     def _log(self) -> str:
         log = self._folder / "log"
         return log.read_text("utf-8", "replace")[-4000:] if log.exists() else ""
+
+
+def _remove(folder: Path) -> None:
+    root = folder / "root"
+    if root.is_mount():
+        subprocess.run(["umount", str(root)], check=True, timeout=60)
+    shutil.rmtree(folder)
+
+
+def _sweep() -> None:
+    """Whoever was killed could not clean up."""
+    for folder in cache().glob(f"{RUNNING}*-*"):
+        pid = folder.name.split("-")[1]
+        if pid.isdecimal() and not Path("/proc", pid).exists():
+            _remove(folder)
 
 
 def _is_init(pid: str) -> bool:

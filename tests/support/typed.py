@@ -19,7 +19,7 @@ PRELUDE = """
 set -euo pipefail
 shopt -s expand_aliases
 uuidgen() { cat /proc/sys/kernel/random/uuid; }
-curl() { case " $*" in *" -f"*) command curl "$@" ;; *) command curl --fail-with-body "$@" ;; esac; }
+curl() { case " $*" in *" -f"* | *" --fail"*) command curl "$@" ;; *) command curl --fail-with-body "$@" ;; esac; }
 """
 """What fails ends it, also a request that is refused; aliases are what a person at a terminal has."""
 
