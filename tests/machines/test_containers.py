@@ -22,8 +22,7 @@ from support.waiting import wait_until
 pytestmark = pytest.mark.machine
 
 PAGE = "docs/deploying.md"
-TRIED_HERE = "tried by tests/machines/test_containers.py"
-BUILD_AND_RUN, NEWER, UP, UP_WITH_DEMO = (block.text for block in blocks(PAGE, "sh") if block.mark == TRIED_HERE)
+BUILD_AND_RUN, NEWER, UP, UP_WITH_DEMO = (block.text for block in blocks(PAGE, "sh") if "docker " in block.text)
 BUILD, RUN = BUILD_AND_RUN.strip().splitlines()
 INLINE = re.findall(r"`(docker [^`]+)`", re.sub(r"\s+", " ", (ROOT / PAGE).read_text("utf-8")))
 TOKEN_OF_CONTAINER = next(line for line in INLINE if "docker exec CONTAINER cat" in line)
@@ -259,6 +258,15 @@ class TestCompose:
         for host in ("redis", networks["downhaul_store"]["IPAddress"]):
             code, said = composed.from_front(f"import socket; socket.create_connection(('{host}', 6379), timeout=5)")
             assert code == 1 and re.search("Name or service|No address|timed out|unreachable", said), said
+
+    def test_a_container_alone_takes_a_redis_that_is_there(self, engine: Engine, composed: Composed) -> None:
+        url = (engine.repository / "deploy/compose/secrets/redis-url").read_text().strip()
+        options = f"--network downhaul_store -e DOWNHAUL_REDIS_URL={url} --read-only --tmpfs /tmp"
+        container = engine.docker(f"run --rm --detach {options} {IMAGE}")
+        wait_until(lambda: is_healthy(engine, container), "Docker finds it healthy", PATIENCE_S)
+        said = engine.docker(f"exec {container} downhaul-server check")
+        assert "the Redis that DOWNHAUL_REDIS_URL names" in said and "a crash keeps every acknowledged write" in said
+        engine.docker(f"stop {container}")
 
     def test_only_nginx_is_published_and_only_to_this_machine(self, composed: Composed) -> None:
         published = {name: each["NetworkSettings"]["Ports"] for name, each in composed.containers().items()}
