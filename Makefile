@@ -56,9 +56,9 @@ test: setup redis chromium nginx clients kubernetes promtool ## Run every test, 
 faults: setup redis ## Run the fault suite for long: MINUTES=30 by default
 	DOWNHAUL_FAULTS_MINUTES=$(or $(MINUTES),30) $(BIN)/python -m pytest tests/faults --timeout=0
 
-machines: setup ## Follow the guides for whole machines on ones that boot; needs root on Debian or Ubuntu
+machines: setup ## Follow the guides on a Debian that boots; needs root on Debian or Ubuntu. SUITE=trixie: on a newer one
 	@bash deploy/setup.sh machines
-	$(BIN)/python -m pytest tests/machines --timeout=0
+	DOWNHAUL_MACHINES_SUITE=$(or $(SUITE),bookworm) $(BIN)/python -m pytest tests/machines --timeout=0
 
 check: setup kubernetes promtool systemd ## Format, lint, types, imports, documentation, and deploy/
 	$(BIN)/ruff format --check .

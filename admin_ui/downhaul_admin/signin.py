@@ -20,7 +20,6 @@ from downhaul_server.services.errors import (
     Unauthenticated,
     Unavailable,
 )
-from downhaul_server.services.oidc import LASTS_S
 from downhaul_server.settings import Settings
 from flask import Blueprint, Response, make_response, redirect, render_template, request
 
@@ -221,7 +220,7 @@ def _to_provider(services: Services, settings: Settings) -> Response:
     begun = services.openid.begin(f"{place}/login/callback", _wanted())
     answer = cast(Response, redirect(begun.url, 303))
     name = _meanwhile()
-    answer.set_cookie(name, begun.secret, max_age=LASTS_S, **_attributes(name))
+    answer.set_cookie(name, begun.secret, max_age=begun.lasts_s, **_attributes(name))
     return answer
 
 

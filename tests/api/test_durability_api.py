@@ -46,6 +46,8 @@ def test_a_change_that_too_few_replicas_hold_is_made_and_says_so(real: RealRedis
         assert made.json["durability"] == {"survives": "crash", "replicas": 0, "replicas_wanted": 2}
         repeated = client.post(f"{FLAG}/kill", idempotency_key="once")
         assert repeated.json["revision"] == made.json["revision"]
+        assert repeated.headers[HEADER] == made.headers[HEADER], "of the change that it repeats"
+        assert repeated.json["durability"] == made.json["durability"]
         assert "downhaul_store_survives_failover 0.0" in client.get("/metrics").text
         assert "0 of 2 replicas are connected to Redis" in client.get("/api/v1/status").json["warnings"]
 

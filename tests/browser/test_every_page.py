@@ -85,7 +85,8 @@ def test_what_there_is_after_a_deed(house: House, scheme: str, width: int) -> No
         window.open(path).check()
     services.reviews.withdraw(boss, review["id"])
     window.open("/kill?environment=production").page.locator('input[name="flag"]').first.check()
-    window.page.get_by_role("button", name="Kill").first.click()
+    with window.page.expect_navigation():
+        window.page.get_by_role("button", name="Kill").first.click()
     window.check()
     stranger = house.stranger(scheme=scheme, width=width)
     stranger.open("/login").check()

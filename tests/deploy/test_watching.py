@@ -13,14 +13,17 @@ import pytest
 import yaml
 from support.api import FLAG, open_client, settle
 from support.fleet import Instance
+from support.guides import blocks
 from support.redis import FakeRedis
 from support.tools import tool
+from support.typed import Terminal, environment
 
 REPOSITORY = Path(__file__).parents[2]
 PROMETHEUS = REPOSITORY / "deploy" / "prometheus"
 DASHBOARD: dict[str, Any] = json.loads((REPOSITORY / "deploy" / "grafana" / "downhaul.json").read_text())
 RULES: list[dict[str, str]] = yaml.safe_load((PROMETHEUS / "downhaul.rules.yml").read_text())["groups"][0]["rules"]
 TESTS: list[dict[str, Any]] = yaml.safe_load((PROMETHEUS / "downhaul.rules.test.yml").read_text())["tests"]
+MARK = "tried by tests/deploy/test_watching.py"
 GUIDE = (REPOSITORY / "docs" / "watching.md").read_text()
 
 ALERTS = [rule for rule in RULES if "alert" in rule]
@@ -134,6 +137,17 @@ def test_what_a_server_tells_is_prometheus_format(metrics: str) -> None:
         timeout=60,
     )
     assert done.returncode == 0, done.stderr
+
+
+def test_the_guide_has_rules_and_a_configuration_that_promtool_takes(tmp_path: Path) -> None:
+    tool("promtool", "make promtool")
+    (rules,) = (block for block in blocks("docs/watching.md", "sh") if block.mark == MARK)
+    (scraped,) = blocks("docs/watching.md", "yaml")
+    (tmp_path / "prometheus.yml").write_text(scraped.text)
+    (tmp_path / "deploy").symlink_to(REPOSITORY / "deploy")
+    with Terminal(tmp_path, environment()) as terminal:
+        assert "SUCCESS" in terminal.type(rules.text)
+        assert "SUCCESS" in terminal.type("promtool check config prometheus.yml")
 
 
 class TestRules:

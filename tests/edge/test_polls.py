@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import socket
 import threading
 from collections.abc import Iterator
@@ -14,14 +15,17 @@ from typing import Any
 import pytest
 import requests
 from downhaul.flags import Client
+from support.guides import blocks
 from support.nginx import Nginx
 from support.server import Server
 from support.tls import Certificate, make_certificate
+from support.typed import Terminal, environment
 from support.visitors import shopper
 from support.waiting import wait_until
 
 pytestmark = [pytest.mark.nginx, pytest.mark.redis, pytest.mark.slow]
 
+MARK = "tried by tests/edge/test_polls.py"
 SNAPSHOT, STREAM = "/sdk/v1/snapshot?service=shop", "/sdk/v1/stream?service=shop"
 FLAG = "services/shop/flags/basket"
 
@@ -89,6 +93,20 @@ def edge(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Edge]:
         )
         with nginx, shopper(certificate.path) as session:
             yield Edge(server, nginx, certificate, port, session)
+
+
+def test_the_line_of_the_guide_tells_a_miss_a_hit_and_a_renewal(edge: Edge, tmp_path: Path) -> None:
+    """docs/edge.md: `Look`."""
+    (look,) = (block for block in blocks("docs/edge.md", "sh") if block.mark == MARK)
+    line = look.text.replace("https://flags.example.com", edge.url).replace("service=checkout", "service=shop")
+    key = edge.key("guide", "shop")["token"]
+    with Terminal(tmp_path, environment(DOWNHAUL_KEY=key, CURL_CA_BUNDLE=str(edge.certificate.path))) as terminal:
+
+        def cached() -> str:
+            return re.findall(r"^x-cache: (\w+)", terminal.type(line), re.MULTILINE | re.IGNORECASE)[0]
+
+        assert [cached(), cached()] == ["MISS", "HIT"]
+        wait_until(lambda: cached() == "REVALIDATED", "the entry is renewed")
 
 
 @pytest.fixture(autouse=True)

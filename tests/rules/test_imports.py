@@ -42,6 +42,14 @@ def test_importing_the_sdk_loads_nothing_that_is_heavy() -> None:
     assert not {"requests", "urllib3", "ssl", "http.client", "email", "asyncio", "click", "rich"} & set(loaded)
 
 
+def test_importing_the_server_loads_nothing_that_only_some_settings_need() -> None:
+    code = "import sys, downhaul_server.app; print(*sorted(sys.modules))"
+
+    loaded = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.split()
+
+    assert not {"authlib", "joserfc", "requests"} & set(loaded)
+
+
 @pytest.mark.parametrize(
     "room", ["sdk/downhaul/engine", "server/downhaul_server/store", "server/downhaul_server/services"]
 )

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import re
+import subprocess
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -11,8 +13,10 @@ from click.testing import CliRunner, Result
 from downhaul_server.cli import main
 from downhaul_server.settings import Settings
 from downhaul_server.store import Store
+from support.guides import blocks
 from support.redis import RealRedis
 from support.server import environment
+from support.typed import environment as terminal_environment
 
 pytestmark = pytest.mark.redis
 
@@ -58,6 +62,19 @@ def test_a_file_that_is_there_is_not_written_over_unasked(typed: Typed, file: Pa
     ended = typed("backup", file, "--force", "--json")
     assert ended.exit_code == 0, ended.output
     assert json.loads(ended.output)["revision"] == 1
+
+
+def test_the_line_for_cron_makes_one_every_night(redis: RealRedis, data_dir: Path, tmp_path: Path) -> None:
+    """docs/operations.md, carried out as cron does: by sh, and a `%` with a backslash is one."""
+    (line,) = blocks("docs/operations.md", "text")
+    *fields, command = line.text.strip().split(None, 5)
+    assert all(re.fullmatch(r"\*|\d+", field) for field in fields) and len(fields) == 5
+    here = command.replace("\\%", "%").replace("/backups", str(tmp_path))
+    environ = environment(data_dir, DOWNHAUL_REDIS_URL=redis.url, PATH=terminal_environment()["PATH"])
+    for _ in range(2):
+        subprocess.run(["sh", "-c", here], env=environ, capture_output=True, check=True, timeout=60)
+    (made,) = tmp_path.glob("downhaul-*.gz")
+    assert re.fullmatch(r"downhaul-[1-7]\.gz", made.name) and made.stat().st_size
 
 
 def test_a_restore_goes_into_an_empty_redis_when_it_is_said_yes_to(typed: Typed, file: Path, redis: RealRedis) -> None:

@@ -2,16 +2,33 @@
 
 from __future__ import annotations
 
+import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from downhaul_server.store import keys
+from support.guides import blocks
 from support.redis import RealRedis
 from support.server import Server, command, environment
+from support.typed import environment as terminal_environment
 from support.waiting import wait_until
 
 pytestmark = pytest.mark.redis
+
+MARK = "tried by tests/run/test_recovery.py"
+GUIDE = [
+    line.removeprefix("$ ")
+    for block in blocks("docs/running.md", "console")
+    if block.mark == MARK
+    for line in block.text.splitlines()
+]
+
+
+def typed(line: str, server: Server, answer: str = "") -> subprocess.CompletedProcess[str]:
+    """With the settings of a server, at its side."""
+    environ = server.environ | {"PATH": terminal_environment()["PATH"]}
+    return subprocess.run(["bash", "-c", line], input=answer, env=environ, capture_output=True, text=True, timeout=60)
 
 
 @pytest.fixture
@@ -33,14 +50,34 @@ def diverged(redis: RealRedis, data_dir: Path) -> Iterator[Server]:
         yield server
 
 
-def test_what_the_server_remembers_is_written_into_the_empty_redis(diverged: Server) -> None:
-    ended = command("recover", "--from", "checkpoint", "--reason", "disk lost", "--yes", environ=diverged.environ)
+def test_whose_history_holds_is_decided_as_the_guide_says(diverged: Server, redis: RealRedis) -> None:
+    """docs/running.md: first Redis has lost everything, then it is restored from a copy that is older."""
+    check, from_checkpoint, from_redis = GUIDE
+    looked = typed(check, diverged)
+    assert looked.returncode == 1 and "Redis is empty, while this server has served" in looked.stdout
+
+    decide(from_checkpoint, diverged)
+    assert diverged.call("GET", "/api/v1/services/shop").status_code == 200
+
+    with redis.client() as client:
+        copy = {key: client.dump(key) for key in client.scan_iter()}
+        diverged.made("services", {"key": "newer"})
+        wait_until(lambda: '"service/newer"' in _saved(diverged.data_dir), "the checkpoint is written")
+        client.flushall()
+        for key, value in copy.items():
+            client.restore(key, 0, value)
+    wait_until(lambda: diverged.get("/readyz") == 503, "it says that it has diverged")
+    decide(from_redis, diverged)
+    assert diverged.call("GET", "/api/v1/services/shop").status_code == 200
+    assert diverged.call("GET", "/api/v1/services/newer").status_code == 404
+
+
+def decide(line: str, server: Server) -> None:
+    """And wait until the running server has taken it over."""
+    ended = typed(line, server, answer="y\n")
     assert ended.returncode == 0, ended.stderr
     assert ended.stdout.startswith("Epoch ")
-    wait_until(
-        lambda: diverged.call("POST", "/api/v1/services", {"key": "later"}).status_code in (201, 409), "it takes over"
-    )
-    assert diverged.call("GET", "/api/v1/services/shop").status_code == 200
+    wait_until(lambda: server.get("/readyz") == 200, "it takes over")
 
 
 def test_it_asks_first_and_without_an_answer_does_nothing(diverged: Server, redis: RealRedis) -> None:

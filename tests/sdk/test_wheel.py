@@ -15,8 +15,18 @@ from importlib import metadata
 from pathlib import Path
 
 import pytest
-from support.fakeservice import KEY, SERVICE, FakeService
+from support.fakeservice import KEY, FakeService
+from support.guides import ROOT, Block, blocks, pages
+from support.typed import Terminal, environment
 
+MARK = "tried by tests/sdk/test_wheel.py"
+INSTALLED = [
+    block
+    for page in ("README.md", "docs/sdk.md", "docs/openfeature.md")
+    for block in blocks(page, "sh", "console")
+    if block.mark == MARK
+]
+"""What has pip install it; pip is told by its settings that there is no index, but a folder with the wheel."""
 SDK = Path(__file__).parents[2] / "sdk"
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(300)]
@@ -37,12 +47,18 @@ def python(wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("environment")
     venv.create(folder)
     python = folder / "bin" / "python"
-    pip = [sys.executable, "-m", "pip", "--python", python, "install", "--quiet", "--no-index", "--no-deps", wheel]
-    subprocess.run(pip, check=True, timeout=120)
+    here = {"PIP_PYTHON": str(python), "PIP_NO_INDEX": "1", "PIP_NO_DEPS": "1", "PIP_FIND_LINKS": str(wheel.parent)}
+    with Terminal(folder, environment(**here)) as terminal:
+        for line in dict.fromkeys(_lines(block)[0].partition("#")[0].strip() for block in INSTALLED):
+            terminal.type(line)
     site = Path(sysconfig.get_path("purelib", vars={"base": str(folder), "platbase": str(folder)}))
-    for distribution in sorted(_closure("downhaul") - {"downhaul"}):
+    for distribution in sorted((_closure("downhaul") | _closure("openfeature-sdk")) - {"downhaul"}):
         _link(metadata.distribution(distribution), site)
     return python
+
+
+def _lines(block: Block) -> list[str]:
+    return [line.removeprefix("$ ") for line in block.text.splitlines()]
 
 
 def _closure(name: str) -> set[str]:
@@ -87,6 +103,15 @@ def test_it_asks_for_requests_and_mmh3_alone(wheel: Path) -> None:
     ]
 
 
+def test_it_has_the_extras_that_guides_speak_of(wheel: Path) -> None:
+    archive = zipfile.ZipFile(wheel)
+    (path,) = (name for name in archive.namelist() if name.endswith(".dist-info/METADATA"))
+    offered = set(re.findall(r"^Provides-Extra: (\S+)", archive.read(path).decode(), re.MULTILINE))
+    guides = "\n".join((ROOT / page).read_text("utf-8") for page in pages())
+    named = set(",".join(re.findall(r"downhaul\[([\w,]+)\]", guides)).split(","))
+    assert {"openfeature", "cli"} <= named <= offered
+
+
 def test_pip_brings_these_two_and_what_they_need(wheel: Path, tmp_path: Path) -> None:
     report = tmp_path / "report.json"
     pip = [sys.executable, "-m", "pip", "install", "--dry-run", "--ignore-installed", "--quiet", "--report", report]
@@ -126,10 +151,29 @@ with flags.override(new_checkout=True):
     assert run(python, program, tmp_path) == "True blue\n"
 
 
-def test_it_follows_a_service(python: Path, tmp_path: Path, service: FakeService) -> None:
-    program = "from downhaul import flags; print(flags.wait_ready(10), flags.enabled('new-checkout'))"
-    settings = {"DOWNHAUL_URL": service.url, "DOWNHAUL_KEY": KEY, "DOWNHAUL_SERVICE": SERVICE}
-    assert run(python, program, tmp_path, **settings) == "True True\n"
+FOLLOWING = "from downhaul import flags; print(flags.wait_ready(10), flags.enabled('new-checkout'))"
+ASKING = """
+from downhaul.integrations.openfeature import DownhaulProvider
+from openfeature import api
+api.set_provider_and_wait(DownhaulProvider())
+print(api.get_client().get_boolean_value("new-checkout", False))
+"""
+
+
+@pytest.mark.parametrize(("page", "program"), [("docs/sdk.md", FOLLOWING), ("docs/openfeature.md", ASKING)])
+def test_with_the_settings_of_the_guide_it_follows_a_service(
+    page: str, program: str, python: Path, tmp_path: Path, service: FakeService
+) -> None:
+    (block,) = (each for each in INSTALLED if each.page == page)
+    _, settings = _lines(block)
+    for theirs, ours in (("https://flags.example.com", service.url), ("/run/secrets/downhaul", f"{tmp_path}/key")):
+        assert theirs in settings
+        settings = settings.replace(theirs, ours)
+    (tmp_path / "key").write_text(KEY)
+    (tmp_path / "program.py").write_text(program)
+    with Terminal(tmp_path, environment()) as terminal:
+        terminal.type(settings)
+        assert terminal.type(f"{python} program.py").strip() in ("True", "True True")
 
 
 def test_it_offers_the_pytest_plugin_and_the_command(python: Path, tmp_path: Path) -> None:

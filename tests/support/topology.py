@@ -18,7 +18,8 @@ from support.redis import RealRedis, free_port
 from support.waiting import wait_until
 
 NAME = "downhaul"
-DOWN_AFTER_MS = 800
+DOWN_AFTER_MS = 1500
+"""Sentinels ping once a second: with less than that they take whoever is slow for lost, and fail over twice."""
 NODE_TIMEOUT_MS = 1000
 PATIENCE_S = 60.0
 SLOTS = 16384
@@ -95,10 +96,10 @@ class Replicated:
 
     def __init__(self, folder: Path, *arguments: str, sentinel_lines: Iterable[str] = ()) -> None:
         """`arguments` are for each Redis."""
-        self._common = ("--repl-diskless-sync-delay", "0", "--repl-timeout", "5", *arguments)
-        first = RealRedis(folder / "redis-0", *self._common)
+        self.common = ("--repl-diskless-sync-delay", "0", "--repl-timeout", "5", *arguments)
+        first = RealRedis(folder / "redis-0", *self.common)
         follow = ("--replicaof", f"127.0.0.1 {first.port}")
-        self.members = [first, *(RealRedis(folder / f"redis-{n}", *self._common, *follow) for n in (1, 2))]
+        self.members = [first, *(RealRedis(folder / f"redis-{n}", *self.common, *follow) for n in (1, 2))]
         self.sentinels = [Sentinel(folder / f"sentinel-{n}", first.port, *sentinel_lines) for n in range(3)]
 
     @property
@@ -178,7 +179,7 @@ class Replicated:
         try:
             _all(RealRedis.start, self.members)
             for member in self.members:
-                member.arguments = self._common  # who starts again may be the primary by then
+                member.arguments = self.common  # who starts again may be the primary by then
             for sentinel in self.sentinels:
                 sentinel.start()
             self.wait_in_step()

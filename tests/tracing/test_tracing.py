@@ -4,23 +4,17 @@ from __future__ import annotations
 
 import subprocess
 import sys
-import threading
 from collections.abc import Iterator
-from http.server import BaseHTTPRequestHandler, HTTPServer
-from pathlib import Path
 from typing import Any
 
 import pytest
 from downhaul_server import spans, tracing
-from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 from opentelemetry.sdk.trace import ReadableSpan, TracerProvider
 from opentelemetry.sdk.trace.export import SimpleSpanProcessor
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 from opentelemetry.trace import SpanKind, StatusCode
 from support.api import FLAG, Client, open_client, settle
 from support.redis import FakeRedis
-from support.server import Server
-from support.waiting import wait_until
 
 ROUTE = "/api/v1/services/<service>/flags/<flag>"
 TRACE, PARENT = "0af7651916cd43dd8448eb211c80319c", "b7ad6b7169203331"
@@ -151,41 +145,3 @@ print([name for name in sys.modules if name.startswith(ours)])
 """
         done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=60, check=True)
         assert done.stdout.strip() == "[]"
-
-
-class Collector(BaseHTTPRequestHandler):
-    """Takes spans as OpenTelemetry's collector does."""
-
-    taken: list[ExportTraceServiceRequest]
-
-    def do_POST(self) -> None:
-        assert self.path == "/v1/traces"
-        self.taken.append(ExportTraceServiceRequest.FromString(self.rfile.read(int(self.headers["Content-Length"]))))
-        self.send_response(200)
-        self.end_headers()
-
-    def log_message(self, *_: Any) -> None:
-        """Nothing."""
-
-
-@pytest.mark.redis
-def test_a_real_server_sends_its_spans_and_ends_all_the_same(tmp_path: Path) -> None:
-    taken: list[ExportTraceServiceRequest] = []
-    handler = type("Handler", (Collector,), {"taken": taken})
-    with HTTPServer(("127.0.0.1", 0), handler) as collector:
-        threading.Thread(target=collector.serve_forever, daemon=True).start()
-        settings = {
-            "OTEL_EXPORTER_OTLP_ENDPOINT": f"http://127.0.0.1:{collector.server_port}",
-            "OTEL_BSP_SCHEDULE_DELAY": "100",
-            "OTEL_RESOURCE_ATTRIBUTES": "deployment.environment.name=tests",
-        }
-        with Server(tmp_path / "data", DOWNHAUL_WORKERS="1", **settings) as server:
-            answer = server.call("GET", "/api/v1/status")
-            wait_until(lambda: taken, "spans arrive")
-            assert server.stop() == 0
-        collector.shutdown()
-    resource = {each.key: each.value.string_value for each in taken[0].resource_spans[0].resource.attributes}
-    assert (resource["service.name"], resource["deployment.environment.name"]) == ("downhaul-server", "tests")
-    (span,) = taken[0].resource_spans[0].scope_spans[0].spans
-    attributes = {each.key: each.value.string_value for each in span.attributes}
-    assert attributes["downhaul.request_id"] == answer.headers["X-Request-Id"]

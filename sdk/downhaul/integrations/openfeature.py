@@ -140,16 +140,24 @@ class DownhaulProvider(AbstractProvider):
         )
 
     def _changed(self, names: frozenset[str]) -> None:
-        self.emit_provider_configuration_changed(ProviderEventDetails(flags_changed=sorted(names)))
+        self._tell(ProviderEvent.PROVIDER_CONFIGURATION_CHANGED, ProviderEventDetails(flags_changed=sorted(names)))
 
     def _status(self, status: Status) -> None:
         if status.state == "ready":
-            self.emit_provider_ready(ProviderEventDetails())
+            self._tell(ProviderEvent.PROVIDER_READY, ProviderEventDetails())
         elif status.state == "stale":
-            self.emit_provider_stale(ProviderEventDetails(message=status.last_error))
+            self._tell(ProviderEvent.PROVIDER_STALE, ProviderEventDetails(message=status.last_error))
         elif status.state == "offline":
             details = ProviderEventDetails(message=status.last_error, error_code=ErrorCode.PROVIDER_NOT_READY)
-            self.emit_provider_error(details)
+            self._tell(ProviderEvent.PROVIDER_ERROR, details)
+
+    def _tell(self, event: ProviderEvent, details: ProviderEventDetails) -> None:
+        try:
+            self.emit(event, details)
+        except RuntimeError as error:
+            # The program is ending, and our thread ends later than OpenFeature's: nobody is left who could hear it.
+            if "after shutdown" not in str(error) and "after interpreter shutdown" not in str(error):
+                raise
 
     def _ready(self, _: EventDetails) -> None:
         """OpenFeature calls a provider ready after every initialization; ours may have but what was on disk."""

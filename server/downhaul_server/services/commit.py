@@ -221,7 +221,10 @@ class Committer:
         if operation is None:
             return None
         with store_errors():
-            return self._store.recall(operation, fingerprint)
+            first = self._store.recall(operation, fingerprint)
+        if first:
+            holding.note(first)
+        return first
 
     def _was_behind(self, view: View) -> bool:
         """Whether Redis has more than `view`; if so, waits for it. Raises Unavailable when that cannot be learned."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from downhaul_server import limits
 from downhaul_server.services.acknowledgement import Acknowledgements
@@ -34,7 +34,6 @@ from downhaul_server.services.latency import Latency
 from downhaul_server.services.links import Links
 from downhaul_server.services.logins import Logins
 from downhaul_server.services.notices import Notices
-from downhaul_server.services.oidc import OpenId
 from downhaul_server.services.overview import Overview
 from downhaul_server.services.passwords import Passwords
 from downhaul_server.services.people import People
@@ -51,6 +50,10 @@ from downhaul_server.services.unconfirmed import UnconfirmedKills
 from downhaul_server.services.usage import Usage
 from downhaul_server.settings import Settings
 from downhaul_server.store import Store
+
+if TYPE_CHECKING:
+    from downhaul_server.services.oidc import OpenId
+    from downhaul_server.signing_in import Provider
 
 
 class Services:
@@ -111,7 +114,7 @@ class Services:
         self.people = People(committer, self.sessions, hashes)
         self.logins = Logins(committer, self.sessions, hashes)
         provider = settings.signing_in.provider
-        self.openid = OpenId(store, provider, self.logins) if provider else None
+        self.openid = _openid(store, provider, self.logins) if provider else None
         self.fleet.on_note(SESSIONS_NOTE, self.sessions.learn)
         self.fleet.follow()
         self.sessions.load()
@@ -135,3 +138,10 @@ class Services:
     def health(self) -> dict[str, Any]:
         """How the store is (see `Store.health`); never raises."""
         return self._store.health()
+
+
+def _openid(store: Store, provider: Provider, logins: Logins) -> OpenId:
+    # What it is made of would be a sixth of all that each process imports, and most have no provider.
+    from downhaul_server.services.oidc import OpenId
+
+    return OpenId(store, provider, logins)

@@ -35,7 +35,7 @@ class Killed:
     not_found: tuple[str, ...] = ()
     """Named flags and services that do not exist; the others were killed all the same."""
     durability: Held | None = field(default=None, compare=False)
-    """How safe the change is; None when there was nothing to do, or it was done by an earlier request."""
+    """How safe the change is; None when there was nothing to do."""
 
     @property
     def touches(self) -> tuple[tuple[str, str], ...]:
@@ -149,7 +149,7 @@ class Kill:
         standing = result.pop("standing")
         if outcome.committed:
             made = _killed(outcome.committed.revision, outcome.committed.committed_at, result)
-            return replace(made, durability=held_by(outcome.committed) if outcome.plan else None)
+            return replace(made, durability=held_by(outcome.committed))
         revision, since = standing
         return _killed(revision, self._committer.committed_at(revision, since), result)
 

@@ -51,10 +51,11 @@ Claims = Mapping[str, Any]
 
 @dataclass(frozen=True, slots=True)
 class Begun:
-    """Where the browser goes, and what it keeps meanwhile."""
+    """Where the browser goes, and what it keeps meanwhile, for so many seconds."""
 
     url: str
     secret: str
+    lasts_s: int = LASTS_S
 
 
 class _ProviderFault(Exception):  # noqa: N818

@@ -23,6 +23,7 @@ local chain = redis.sha1hex(meta[3] .. ':' .. revision .. ':' .. at .. ':' .. di
 
 redis.call('XADD', LOG, revision .. '-0', 'at', at, 'digest', digest, 'chain', chain, 'body', body)
 redis.call('HSET', META, 'epoch', epoch, 'succeeds', succeeds, 'revision', revision, 'chain', chain)
+redis.call('HDEL', META, 'lost')
 
 local argument = 7
 for _ = 1, tonumber(ARGV[argument]) do

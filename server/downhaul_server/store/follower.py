@@ -46,7 +46,7 @@ class Follower:
     ) -> None:
         """`start` is the checkpoint's view, `first_documents` are for an empty Redis.
 
-        `on_state` gets the state whenever it is entered, and again about every second: it must be quick.
+        `on_state` gets the state whenever it is entered, and again with each change and each second: it must be quick.
         """
         self._connections = connections
         self._freshness = freshness
@@ -157,12 +157,25 @@ class Follower:
                 if not self._take(raw):
                     break
             self._freshness.confirm()
-            if not entries:
-                self._on_state("following")
+            # In each round: where changes never stop, nobody must wait for a silence to hear how things are.
+            self._on_state("following")
 
     def _verdict(self) -> Verdict:
         ours = self._view.revision if self._view else 0
-        return judge(self._view, queries.read_place(self._connections.follower, ours))
+        place = queries.read_place(self._connections.follower, ours)
+        try:
+            return judge(self._view, place)
+        except StoreDiverged:
+            if self._view and place and place.lost is None:
+                self._say_what_is_lost(self._view)
+            raise
+
+    def _say_what_is_lost(self, view: View) -> None:
+        """To servers that have not served it, and would go on without it: what they acknowledge might not be so."""
+        try:
+            scripts.run(self._connections.reads, "lost", (view.epoch, str(view.revision), view.chain))
+        except RedisError as error:
+            log.warning("store: Redis cannot be told what it lacks (%s); it is told again", error)
 
     def _take(self, raw: RawEntry) -> bool:
         """Apply one entry; False when everything was loaded instead, because of a gap before it or a new epoch."""

@@ -2,7 +2,7 @@
 
 | key | type | holds |
 |---|---|---|
-| `{downhaul}:meta` | hash | `schema`, `epoch`, `revision`, `chain` (hash of the last entry), `succeeds` (epochs that this one follows by an operator's decision, newest first), `origin` and `origin_chain` (the first entry that the log ever had, and the chain before it) |
+| `{downhaul}:meta` | hash | `schema`, `epoch`, `revision`, `chain` (hash of the last entry), `succeeds` (epochs that this one follows by an operator's decision, newest first), `lost` (a revision of this epoch that a server has served and Redis lacks: nobody commits before an operator has decided), `origin` and `origin_chain` (the first entry that the log ever had, and the chain before it) |
 | `{downhaul}:docs` | hash | address -> JSON text |
 | `{downhaul}:versions` | hash | address -> revision of the last change |
 | `{downhaul}:touched` | hash | `service@environment` (`*` for all) -> revision of the last commit that affects it |

@@ -22,6 +22,8 @@ class Place:
     """Epochs that this one follows by an operator's decision."""
     chain_at_ours: str | None
     """Chain of the log entry at the revision that was asked about; None when the log has no such entry."""
+    lost: str | None = None
+    """A revision of this epoch that some server has served, and that Redis lacks."""
 
 
 class Verdict(Enum):
@@ -54,8 +56,11 @@ def judge(view: View | None, place: Place | None) -> Verdict:
     if place.revision < view.revision:
         raise StoreDiverged(f"Redis is back at revision {place.revision}, while {served}")
     there = place.chain if place.revision == view.revision else place.chain_at_ours
-    if there is None:
-        return Verdict.LOAD
-    if there != view.chain:
+    if there not in (None, view.chain):
         raise StoreDiverged(f"Redis holds another history up to revision {view.revision}, while {served}")
-    return Verdict.FOLLOW
+    if place.lost is not None:
+        raise StoreDiverged(
+            f"Redis is at revision {place.revision} of epoch {place.epoch}, and lacks revision {place.lost}, "
+            "which another server has served"
+        )
+    return Verdict.LOAD if there is None else Verdict.FOLLOW

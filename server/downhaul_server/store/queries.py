@@ -36,6 +36,7 @@ def read_place(client: redis.Redis, ours: int) -> Place | None:
             chain=found["chain"],
             succeeds=tuple(found.get("succeeds", "").split()),
             chain_at_ours=RawEntry(*entries[0]).chain if entries else None,
+            lost=found.get("lost"),
         )
     except (KeyError, ValueError) as error:
         raise StoreDiverged(f"Redis holds a store whose {META} or log is damaged: {error!r}") from error

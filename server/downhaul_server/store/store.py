@@ -138,7 +138,7 @@ class Store:
             first = self.recall(commit.operation, fingerprint_of(commit)) if commit.operation else None
             if first is None:
                 raise
-            committed = first
+            return first
         except Stale as error:
             self._follower.nudge()
             self._follower.wait_for(error.revision, CATCH_UP_TIMEOUT_S)
@@ -151,7 +151,8 @@ class Store:
         Raises OperationReused when `fingerprint` is given and is not the recorded one; StoreUnavailable, StoreDiverged.
         """
         self._refuse_when_diverged()
-        return self._writer.recall(operation, fingerprint)
+        first = self._writer.recall(operation, fingerprint)
+        return self._settle(first) if first else None
 
     def log(
         self, *, before: int | None = None, limit: int = 100, match: Callable[[Entry], bool] | None = None

@@ -6,7 +6,9 @@ import hashlib
 import re
 import secrets
 import time
+from collections.abc import Callable
 from dataclasses import dataclass, replace
+from typing import TypeVar
 
 import redis
 from redis.exceptions import ConnectionError as RedisConnectionError
@@ -21,6 +23,7 @@ from downhaul_server.store.errors import Conflict, OperationReused, Stale, Store
 from downhaul_server.store.keys import EVERYTHING, OPERATION_TTL_S, operation_key, touch_field
 from downhaul_server.store.view import View
 
+T = TypeVar("T")
 ADDRESS = re.compile(r"[a-z]+(/[^/\s]+)+")
 NOTHING = encode(None)
 TOUCH = re.compile(r"[^@\s]+")
@@ -118,34 +121,31 @@ class Writer:
         self._has_waitaof = True
 
     def commit(self, prepared: Prepared) -> Committed:
-        """Send it; once more when the connection broke at once, which is safe because its operation is recognised."""
+        """Send it. Raises what `_interpret` raises, StoreUnavailable."""
+        return self._asked(lambda connection: self._send(connection, prepared), sends=True)
+
+    def recall(self, operation: str, fingerprint: str | None) -> Committed | None:
+        """The recorded answer, and who holds it by now. Raises OperationReused, StoreUnavailable."""
+        return self._asked(lambda connection: self._recorded(connection, operation, fingerprint), sends=False)
+
+    def _asked(self, ask: Callable[[redis.Redis], T], *, sends: bool) -> T:
+        """Once more when the connection broke at once, which is safe because an operation is recognised."""
         started = time.monotonic()
         try:
-            return self._send(self._connect(), prepared)
+            with self._connect() as connection:
+                return ask(connection)
         except RedisConnectionError as error:
             if time.monotonic() - started > RETRY_UNTIL_S:
-                raise _unavailable(error, sent=True) from error
+                raise _unavailable(error, sent=sends) from error
         except RedisError as error:
-            raise _unavailable(error, sent=isinstance(error, RedisTimeoutError)) from error
+            raise _unavailable(error, sent=sends and isinstance(error, RedisTimeoutError)) from error
         # Whatever broke this connection (a restart, a failover) broke the idle ones in the pool too.
         self._client.connection_pool.disconnect(inuse_connections=False)
         try:
-            return self._send(self._connect(), prepared)
+            with self._connect() as connection:
+                return ask(connection)
         except (RedisError, StoreUnavailable) as error:
-            raise _unavailable(error, sent=True) from error
-
-    def recall(self, operation: str, fingerprint: str | None) -> Committed | None:
-        """The recorded answer. Raises OperationReused, StoreUnavailable."""
-        try:
-            found = self._client.hmget(operation_key(operation), ["fingerprint", "revision", "at", "result"])
-        except RedisError as error:
-            raise _unavailable(error) from error
-        if found[0] is None:
-            return None
-        recorded, *answer = scripts.decoded(found)
-        if fingerprint is not None and recorded != fingerprint:
-            raise OperationReused(operation)
-        return replace(_committed(*answer), replayed=True)
+            raise _unavailable(error, sent=sends) from error
 
     def _connect(self) -> redis.Redis:
         # Apart from sending, so that a Redis that is not there at all is told from an answer that was lost.
@@ -155,27 +155,42 @@ class Writer:
             raise _unavailable(error) from error
 
     def _send(self, connection: redis.Redis, prepared: Prepared) -> Committed:
-        with connection:
-            keys = (*EVERYTHING, operation_key(prepared.operation))
-            answer = scripts.decoded(self._script(keys=keys, args=prepared.arguments, client=connection))
-            committed = _interpret(answer, prepared)
-            if not self._replicas:
-                return committed
-            # WAIT speaks of the writes of its own connection.
-            return replace(committed, replicas=self._wait(connection), replicas_wanted=self._replicas)
+        key = operation_key(prepared.operation)
+        answer = scripts.decoded(self._script(keys=(*EVERYTHING, key), args=prepared.arguments, client=connection))
+        return self._held(connection, key, _interpret(answer, prepared))
+
+    def _recorded(self, connection: redis.Redis, operation: str, fingerprint: str | None) -> Committed | None:
+        key = operation_key(operation)
+        found = connection.hmget(key, ["fingerprint", "revision", "at", "result"])
+        if found[0] is None:
+            return None
+        recorded, *answer = scripts.decoded(found)
+        if fingerprint is not None and recorded != fingerprint:
+            raise OperationReused(operation)
+        return self._held(connection, key, replace(_committed(*answer), replayed=True))
+
+    def _held(self, connection: redis.Redis, key: str, committed: Committed) -> Committed:
+        """With what its replicas have confirmed. WAIT speaks of the writes of its own connection."""
+        if not self._replicas:
+            return committed
+        try:
+            if committed.replayed:
+                # A write, so that it speaks of all that was committed before, whoever wrote it.
+                connection.expire(key, OPERATION_TTL_S)
+            confirmed = self._wait(connection)
+        except RedisError:
+            # The write itself was acknowledged; that nobody confirmed it is all that is known of the rest.
+            confirmed = 0
+        return replace(committed, replicas=confirmed, replicas_wanted=self._replicas)
 
     def _wait(self, connection: redis.Redis) -> int:
         """How many replicas hold the write: on disk where the server can tell (WAITAOF, Redis 7.2), else in memory."""
-        try:
-            if self._has_waitaof:
-                try:
-                    return int(connection.waitaof(0, self._replicas, REPLICAS_TIMEOUT_MS)[1])
-                except ResponseError:
-                    self._has_waitaof = False
-            return int(connection.wait(self._replicas, REPLICAS_TIMEOUT_MS))
-        except RedisError:
-            # The write itself was acknowledged; that nobody confirmed it is all that is known of the rest.
-            return 0
+        if self._has_waitaof:
+            try:
+                return int(connection.waitaof(0, self._replicas, REPLICAS_TIMEOUT_MS)[1])
+            except ResponseError:
+                self._has_waitaof = False
+        return int(connection.wait(self._replicas, REPLICAS_TIMEOUT_MS))
 
 
 def _interpret(answer: list[str], prepared: Prepared) -> Committed:

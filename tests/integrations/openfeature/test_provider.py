@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -107,6 +108,21 @@ def test_a_change_an_outage_and_its_end_are_told(ours: OpenFeatureClient, servic
 
     service.behaviour = serve_well
     wait_until(lambda: status(ours) == "READY", "its end is told")
+
+
+def test_news_at_the_end_of_a_program_is_nobodys_and_no_fault(
+    ours: OpenFeatureClient, service: FakeService, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """OpenFeature's threads end with the main one, ours later."""
+    Heard(ours)
+    ended = ThreadPoolExecutor()
+    ended.shutdown()
+    monkeypatch.setattr("openfeature._event_support._event_executor", ended)
+    service.publish(3, {**FLAGS, "on": flag(killed=True)})
+    wait_until(lambda: not ours.get_boolean_value("on", True), "the kill has landed")
+    service.publish(4, FLAGS)
+    wait_until(lambda: ours.get_boolean_value("on", False), "the restore has landed, so all of the kill was told")
+    assert "raised" not in caplog.text
 
 
 def test_a_service_that_comes_late_makes_the_provider_ready(service: FakeService, unset: None) -> None:

@@ -14,6 +14,14 @@ from downhaul.cli.words import clock, listed, when
 _quiet = click.option("-q", "--quiet", is_flag=True, help="Write the token and nothing else, for KEY=$(...).")
 _key = click.argument("key", type=KEY_ID, metavar="ID")
 _services = click.option("--service", "services", type=SERVICE, multiple=True, help="For this service; repeatable.")
+_all_or_services = click.option(
+    "--service",
+    "services",
+    type=SERVICE_OR_ALL,
+    multiple=True,
+    required=True,
+    help="A service whose flags are for it, or * for all; repeatable.",
+)
 
 
 @click.group()
@@ -32,14 +40,7 @@ def create() -> None:
 @create.command("sdk")
 @click.argument("name")
 @click.option("-e", "--environment", type=ENVIRONMENT, required=True, help="The environment that it may read.")
-@click.option(
-    "--service",
-    "services",
-    type=SERVICE_OR_ALL,
-    multiple=True,
-    required=True,
-    help="A service that it may read, or * for all; repeatable.",
-)
+@_all_or_services
 @_quiet
 @common
 def create_sdk(session: Session, quiet: bool, **document: Any) -> None:
@@ -50,14 +51,7 @@ def create_sdk(session: Session, quiet: bool, **document: Any) -> None:
 @create.command("client")
 @click.argument("name")
 @click.option("-e", "--environment", type=ENVIRONMENT, required=True, help="The environment whose flags it evaluates.")
-@click.option(
-    "--service",
-    "services",
-    type=SERVICE_OR_ALL,
-    multiple=True,
-    required=True,
-    help="A service whose flags it evaluates, or * for all; repeatable.",
-)
+@_all_or_services
 @_quiet
 @common
 def create_client(session: Session, quiet: bool, **document: Any) -> None:

@@ -78,7 +78,7 @@ class KilledSchema(AcknowledgementSchema):
         DurabilitySchema,
         required=True,
         allow_none=True,
-        metadata={"description": "null: this request changed nothing."},
+        metadata={"description": "By now, also of a request that is repeated. null: it was as wanted already."},
     )
 
 

@@ -33,7 +33,12 @@ class StatusSchema(HealthSchema):
     """Health for people."""
 
     version = base.String(required=True, metadata={"description": "Of the server."})
-    durability = base.Dict(required=True)
+    durability = base.Dict(required=True, metadata={"description": "What a crash and a failover of Redis keep."})
+    durable = base.Boolean(
+        required=True,
+        allow_none=True,
+        metadata={"description": "Whether a crash of Redis loses nothing acknowledged; null where it does not tell."},
+    )
     warnings = base.List(base.String(), required=True)
 
 

@@ -2,19 +2,18 @@
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 from unittest.mock import MagicMock
 
 import pytest
-import schemathesis
 from downhaul_server import rates
 from downhaul_server.app import create_app
 from downhaul_server.services import streams
 from downhaul_server.services.hook_sender import NotSent, Sender
 from downhaul_server.settings import Settings
+from generated.under_test import UnderTest
 from limits import parse
 from schemathesis import Case, GenerationMode
 from support.api import Client, open_client, settle
@@ -22,6 +21,7 @@ from support.redis import FakeRedis
 
 pytestmark = pytest.mark.slow
 
+under_test = UnderTest()
 EXAMPLES = 20
 LONG = 20
 CONFIG = {
@@ -53,7 +53,6 @@ def settled(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Client]:
         under_test.app = client.app
         yield client
         client.services.stop()
-    logging.getLogger().setLevel(logging.INFO)  # the level is the process's: later tests look into the log
 
 
 def described() -> Any:
@@ -71,21 +70,9 @@ def described() -> Any:
             # Lists of a thousand rules, each at its own limits, would take minutes; test_problems.py has the limits.
             if member.get("maxItems", 0) > LONG:
                 del member["maxItems"]
-    found = schemathesis.openapi.from_dict(document, config=schemathesis.Config.from_dict(CONFIG))
-    found.app = under_test
-    return found
+    return under_test.schema(document, CONFIG)
 
 
-class UnderTest:
-    """What schemathesis calls: the settled app, once a test has begun."""
-
-    app: Any = None
-
-    def __call__(self, environ: Any, start_response: Any) -> Any:
-        return self.app(environ, start_response)
-
-
-under_test = UnderTest()
 schema = described()
 
 

@@ -3,21 +3,21 @@
 from __future__ import annotations
 
 import json
-import logging
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
-import schemathesis
 import yaml
 from downhaul_server import rates
+from generated.under_test import UnderTest
 from limits import parse
 from schemathesis import Case
 from support.ofrep import Asked, flag, open_asked
 
 pytestmark = pytest.mark.slow
 
+under_test = UnderTest()
 DOCUMENT = Path(__file__).parents[1] / "conformance" / "ofrep" / "openapi.relaxed.yaml"
 CONFIG = {
     "generation": {"deterministic": True, "max-examples": 30, "database": "none"},
@@ -41,28 +41,15 @@ def settled(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Asked]:
         asked.client.post("/api/v1/services/checkout/flags/risky/kill")
         under_test.app = asked.client.app
         yield asked
-    logging.getLogger().setLevel(logging.INFO)  # the level is the process's: later tests look into the log
 
 
 def described() -> Any:
     document = yaml.safe_load(DOCUMENT.read_text("utf-8"))
     # Real clients leave it out, and get every flag that does not need it: TARGETING_KEY_MISSING is for the others.
     del document["components"]["schemas"]["context"]["required"]
-    found = schemathesis.openapi.from_dict(document, config=schemathesis.Config.from_dict(CONFIG))
-    found.app = under_test
-    return found
+    return under_test.schema(document, CONFIG)
 
 
-class UnderTest:
-    """What schemathesis calls: the settled app, once a test has begun."""
-
-    app: Any = None
-
-    def __call__(self, environ: Any, start_response: Any) -> Any:
-        return self.app(environ, start_response)
-
-
-under_test = UnderTest()
 schema = described()
 
 
