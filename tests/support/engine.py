@@ -39,22 +39,22 @@ DOCKERFILE = """\
 FROM scratch AS uv
 COPY uv /uv
 
-# The newest Python that the Redis of the `embedded` extra is built for, and that Debian has.
-FROM debian:bookworm AS python
+FROM debian:python AS python
 COPY uv.toml /etc/uv/uv.toml
 ENV SSL_CERT_FILE=/etc/ssl/certs/ca-certificates.crt
 
-FROM debian:trixie AS redis
+FROM debian:servers AS redis
 RUN install --directory --owner=999 --group=1000 /data
 
-FROM debian:trixie AS nginx
+FROM debian:servers AS nginx
 RUN ln -sf /dev/stdout /var/log/nginx/access.log && ln -sf /dev/stderr /var/log/nginx/error.log \\
  && rm -r /etc/nginx/conf.d && mkdir /etc/nginx/conf.d \\
  && rm -r /var/lib/nginx && ln -s /var/cache/nginx /var/lib/nginx
 STOPSIGNAL SIGQUIT
 USER 101
 """
-ROOTS = {"bookworm": ("python3",), "trixie": ("redis-server", "nginx-light", "curl")}
+ROOTS = {"python": ("python3",), "servers": ("redis-server", "nginx-light", "curl")}
+"""Debian with these packages. No Redis is beside Python: the image brings its own."""
 LEFT_OUT = " ".join(
     f"--exclude=./{path}/*" for path in ("usr/share/doc", "usr/share/locale", "var/cache", "var/lib/apt")
 )
@@ -99,8 +99,8 @@ class Engine:
         self._name_limits()
 
     def _build_stand_ins(self) -> None:
-        for suite in ROOTS:
-            self.machine.run(f"tar -C /{suite} -c {LEFT_OUT} . | docker import - debian:{suite}", patience=LONG_S)
+        for name in ROOTS:
+            self.machine.run(f"tar -C /roots/{name} -c {LEFT_OUT} . | docker import - debian:{name}", patience=LONG_S)
         index = pip_settings().get("global.index-url")
         self.machine.write("/stand-ins/uv.toml", f'index-url = "{index}"\n' if index else "")
         self.machine.write("/stand-ins/Dockerfile", DOCKERFILE)
@@ -133,7 +133,7 @@ class Engine:
 def running_engine() -> Iterator[Engine]:
     """With stand-ins, and the repository that names them. All of it is gone afterwards."""
     need_machines()
-    roots = [f"--bind-ro={debian(*packages, suite=suite)}:/{suite}" for suite, packages in ROOTS.items()]
+    roots = [f"--bind-ro={debian(*packages, suite=SUITE)}:/roots/{name}" for name, packages in ROOTS.items()]
     # The engine's own overlays cannot lie on that of the machine.
     disks = ("/var/lib/docker", "/var/lib/docker-registry")
     with Machine(debian(*PACKAGES, suite=SUITE), *ALLOWED, *roots, environ=WRITABLE, disks=disks) as machine:
