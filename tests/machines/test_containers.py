@@ -29,7 +29,7 @@ TOKEN_OF_CONTAINER = next(line for line in INLINE if "docker exec CONTAINER cat"
 CHECK = next(line for line in INLINE if line.endswith("downhaul-server check"))
 COMPOSE = "docker compose -f deploy/compose/compose.yaml"
 IMAGE = "downhaul:local"
-SMALL_MB = 150
+SMALL_MB = 100
 """What the image may have on top of its base."""
 PATIENCE_S = 180.0
 
