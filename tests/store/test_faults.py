@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import redis
 from downhaul_server.store import Conflict, Stale, Store, StoreDiverged, StoreUnavailable
 from downhaul_server.store.checkpoint import Checkpoint
 from downhaul_server.store.connections import READ_TIMEOUT_S, Connections
@@ -21,7 +22,8 @@ from downhaul_server.store.follower import LONGEST_PAUSE_S
 from downhaul_server.store.recover import from_checkpoint, from_redis
 from downhaul_server.store.view import Freshness
 from downhaul_server.store.writer import Writer, prepare
-from support.redis import RealRedis, TcpProxy
+from support.proxy import BOTH, Proxy, Silence
+from support.redis import REAL_BLOCK_S, RealRedis, TcpProxy
 from support.store import FLAG, change, everything
 from support.waiting import wait_until
 
@@ -313,6 +315,43 @@ class TestAnotherHistory:
             wait_until(lambda each=each: each.view.get(FLAG).body == {"on": on}, "it has taken it over")
         assert other.commit(change(FLAG, {"on": True})).applied
 
+    def test_what_was_acknowledged_and_has_never_come_by_is_not_lost_silently(
+        self, real: RealRedis, open_store: Any, tmp_path: Path
+    ) -> None:
+        """As when it went to a primary that was none any more, while the log was read from the new one already."""
+        line = Proxy(real.port)
+        store = open_store(real, connections=replace(real.connections(), follower=_follower(line)))
+        store.commit(change(FLAG, {"on": True}))
+        real.kill()
+        shutil.copytree(real.folder, tmp_path / "older")
+        real.start()
+        is_in_state(store, "following")
+        line.set(Silence(ways=BOTH))
+        assert not store.commit(change(FLAG, {"on": False})).applied
+        real.kill()
+        shutil.rmtree(real.folder)
+        shutil.copytree(tmp_path / "older", real.folder)
+        real.start()
+        line.clear()
+        is_in_state(store, "diverged")
+        assert "lacks revision 3" in store.health()["reason"]
+        with pytest.raises(StoreDiverged):
+            store.commit(change(FLAG, {"on": False}))
+        line.close()
+
+    def test_what_was_acknowledged_and_comes_by_late_is_well(self, real: RealRedis, open_store: Any) -> None:
+        line = Proxy(real.port)
+        store = open_store(real, connections=replace(real.connections(), follower=_follower(line)))
+        line.set(Silence(ways=BOTH))
+        committed = store.commit(change(FLAG, {"on": False}))
+        assert not committed.applied
+        open_store(real).commit(change("flag/other/flag", {}))
+        line.clear()
+        assert store.wait_for(committed.revision + 1, 30)
+        assert store.commit(change(FLAG, {"on": True})).applied
+        assert store.health()["state"] == "following"
+        line.close()
+
     def test_a_server_that_has_nothing_serves_what_is_left_and_commits_nothing(
         self, real: RealRedis, open_store: Any, tmp_path: Path
     ) -> None:
@@ -431,6 +470,10 @@ def _refusal_s(write: Callable[[], Any]) -> float:
     with pytest.raises(StoreUnavailable):
         write()
     return time.monotonic() - began
+
+
+def _follower(line: Proxy) -> redis.Redis:
+    return Connections.to(line.redis_url, block_s=REAL_BLOCK_S).follower
 
 
 def _commits(store: Store) -> bool:

@@ -106,6 +106,27 @@ def test_a_primary_that_is_cut_off_gets_nothing_when_it_is_back(redises: Replica
     assert store.verify_log() == []
 
 
+def test_a_primary_that_was_only_paused_gets_nothing_from_whoever_was_idle_meanwhile(
+    redises: Replicated, open_one: Any
+) -> None:
+    """A connection that waits for its next write notices nothing of a pause; who reads the log does."""
+    store = open_one(replicas=0)
+    acknowledged(store, change(FLAG, {"on": True}))
+    old = redises.primary()
+    redises.wait_in_step()
+    old.pause()
+    new = redises.failed_over(old)
+    wait_until(lambda: store.view.age_s < 1 and well(store), "the log is read from the new one", PATIENCE_S)
+    old.resume()
+    with old.client() as client:
+        assert client.execute_command("ROLE")[0] == b"master", "nobody has told it yet"
+    committed = store.commit(change(FLAG, {"on": False}))
+    assert committed.applied
+    with new.client() as client:
+        assert client.hget("{downhaul}:versions", FLAG) == str(committed.revision).encode()
+    redises.heal()
+
+
 def _after(*writings: Writing) -> set[str]:
     """The last that each has written."""
     return {each.address for writing in writings for each in writing.acknowledged[-5:]}

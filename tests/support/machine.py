@@ -230,6 +230,7 @@ class Machine:
             stdout=subprocess.DEVNULL,
             stderr=subprocess.DEVNULL,
             pass_fds=[theirs],
+            preexec_fn=lambda: end_with_parent(self._parent),
         )
         os.close(theirs)
         assert os.read(ours, 1) == b"1", "slirp4netns did not start"

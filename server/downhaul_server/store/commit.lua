@@ -16,7 +16,7 @@
 --        address to delete | field to touch
 --
 -- Answers (the first is what happened; numbers travel as text, because Lua's are doubles):
---   committed, revision, at      replayed, revision, at, result      reused
+--   committed, revision, at, chain      replayed, revision, at, result      reused
 --   stale, revision              conflict, address, version          diverged, what Redis holds
 --
 -- Every check comes before the first write, and the first write (XADD) is the only one that can be refused.
@@ -96,4 +96,4 @@ for i = 1, #touches do
 end
 redis.call('HSET', OPERATION, 'fingerprint', fingerprint, 'revision', new, 'at', at, 'result', result)
 redis.call('EXPIRE', OPERATION, ttl)
-return {'committed', new, at}
+return {'committed', new, at, chain}

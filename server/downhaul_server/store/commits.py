@@ -67,6 +67,8 @@ class Committed:
     """False when this process's own view had not reached the revision when the time for waiting was up."""
     result: Body | None = None
     """What `Commit.result` held at the first attempt."""
+    chain: str | None = None
+    """Of its entry in the log; None for a replayed one."""
 
 
 @dataclass(frozen=True, slots=True)

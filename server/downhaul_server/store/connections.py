@@ -11,7 +11,7 @@ from redis.retry import Retry
 
 from downhaul_server import redis_address
 from downhaul_server.redis_address import Kind, RedisAddress
-from downhaul_server.store.primary import Directory, PrimaryPool, directory_of, uses_tls
+from downhaul_server.store.primary import Primary, directory_of, uses_tls
 
 CONNECT_TIMEOUT_S = 0.5
 WRITE_TIMEOUT_S = 0.8
@@ -37,32 +37,32 @@ class Connections:
     """How long the follower waits for an entry before it looks whether Redis is still the same."""
     kind: Kind = Kind.SINGLE
     """Who says which Redis it is."""
-    directory: Directory | None = None
-    """Whom the clients ask for the primary, unless it is a single Redis."""
+    primary: Primary | None = None
+    """Where they all find it, unless it is a single Redis."""
 
     @classmethod
     def to(cls, url: str, block_s: float = BLOCK_S) -> Connections:
         """Clients for `url` (`redis_address.py` says which); connects lazily. Raises ValueError for a malformed URL."""
         address = redis_address.read(url)
-        directory = None if address.kind is Kind.SINGLE else directory_of(address)
+        primary = None if address.kind is Kind.SINGLE else Primary(directory_of(address))
         return cls(
             block_s=block_s,
             kind=address.kind,
-            directory=directory,
-            writes=_client(address, directory, WRITE_TIMEOUT_S),
-            reads=_client(address, directory, READ_TIMEOUT_S),
-            follower=_client(address, directory, FOLLOW_TIMEOUT_S),
+            primary=primary,
+            writes=_client(address, primary, WRITE_TIMEOUT_S),
+            reads=_client(address, primary, READ_TIMEOUT_S),
+            follower=_client(address, primary, FOLLOW_TIMEOUT_S),
         )
 
     def close(self) -> None:
         """Let go of every connection."""
         for client in (self.writes, self.reads, self.follower):
             client.close()
-        if self.directory is not None:
-            self.directory.close()
+        if self.primary is not None:
+            self.primary.close()
 
 
-def _client(address: RedisAddress, directory: Directory | None, timeout: float) -> redis.Redis:
+def _client(address: RedisAddress, primary: Primary | None, timeout: float) -> redis.Redis:
     # Ours come last: `?socket_timeout=60&decode_responses=1` in a URL must not undo what the room relies on.
     options = {
         **address.options,
@@ -77,7 +77,7 @@ def _client(address: RedisAddress, directory: Directory | None, timeout: float) 
     }
     if "path" in options:
         del options["socket_keepalive"]
-    if directory is None:
+    if primary is None:
         return redis.Redis(connection_pool=ConnectionPool(**options))
     options.pop("connection_class", None)
-    return redis.Redis(connection_pool=PrimaryPool(directory, tls=uses_tls(address), **options))
+    return redis.Redis(connection_pool=primary.pool(tls=uses_tls(address), **options))

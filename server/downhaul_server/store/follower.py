@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import random
 import threading
+from collections import deque
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -23,6 +24,8 @@ log = logging.getLogger(__name__)
 FIRST_PAUSE_S = 0.05
 LONGEST_PAUSE_S = 1.0
 """Redis is asked again at least this often, so that writes work again within about a second of its return."""
+REMEMBERED = 1000
+"""Of so many entries the chain is known without asking Redis."""
 DIVERGED_PAUSE_S = 0.5
 
 Listener = Callable[[View, Entry | None], None]
@@ -54,6 +57,9 @@ class Follower:
         self._on_state = on_state
         self._view = start
         self._listeners: tuple[Listener, ...] = ()
+        self._chains: dict[int, str] = {}
+        """Of the last entries that came by."""
+        self._owed: deque[tuple[str, int, str]] = deque()
         self._moved = threading.Condition()
         self._tried = threading.Event()
         self._wake = threading.Event()
@@ -97,6 +103,14 @@ class Follower:
     def nudge(self) -> None:
         """Redis seems to be there: do not sit out the pause."""
         self._wake.set()
+
+    def has_served(self, revision: int, chain: str) -> bool:
+        """Whether this entry, and not another at its revision, has come by lately."""
+        return self._chains.get(revision) == chain
+
+    def owe(self, epoch: str, revision: int, chain: str) -> None:
+        """This was acknowledged, and has not come by. It may have gone to a primary that is none any more."""
+        self._owed.append((epoch, revision, chain))
 
     def subscribe(self, listener: Listener) -> Callable[[], None]:
         """See `Store.subscribe`."""
@@ -156,6 +170,9 @@ class Follower:
             for raw in entries:
                 if not self._take(raw):
                     break
+            for owed in tuple(self._owed):
+                self._look_for(*owed)
+                self._owed.remove(owed)
             self._freshness.confirm()
             # In each round: where changes never stop, nobody must wait for a silence to hear how things are.
             self._on_state("following")
@@ -167,13 +184,23 @@ class Follower:
             return judge(self._view, place)
         except StoreDiverged:
             if self._view and place and place.lost is None:
-                self._say_what_is_lost(self._view)
+                self._say_what_is_lost(self._view.epoch, self._view.revision, self._view.chain)
             raise
 
-    def _say_what_is_lost(self, view: View) -> None:
+    def _look_for(self, epoch: str, revision: int, chain: str) -> None:
+        """Raises StoreDiverged when Redis, in the same epoch, lacks what was acknowledged."""
+        place = queries.read_place(self._connections.follower, revision)
+        if place is None or place.epoch != epoch:
+            return  # which is for the verdict, or an operator's decision
+        there = place.chain if place.revision == revision else place.chain_at_ours
+        if place.revision < revision or there not in (None, chain):
+            self._say_what_is_lost(epoch, revision, chain)
+            raise StoreDiverged(f"Redis lacks revision {revision} of epoch {epoch}, which this server has acknowledged")
+
+    def _say_what_is_lost(self, epoch: str, revision: int, chain: str) -> None:
         """To servers that have not served it, and would go on without it: what they acknowledge might not be so."""
         try:
-            scripts.run(self._connections.reads, "lost", (view.epoch, str(view.revision), view.chain))
+            scripts.run(self._connections.reads, "lost", (epoch, str(revision), chain))
         except RedisError as error:
             log.warning("store: Redis cannot be told what it lacks (%s); it is told again", error)
 
@@ -203,6 +230,11 @@ class Follower:
         self._publish(view, None)
 
     def _publish(self, view: View, entry: Entry | None) -> None:
+        if entry is None:
+            self._chains.clear()
+        self._chains[view.revision] = view.chain
+        if len(self._chains) > REMEMBERED:
+            del self._chains[next(iter(self._chains))]
         with self._moved:
             self._view = view
             listeners = self._listeners

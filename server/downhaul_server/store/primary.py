@@ -106,31 +106,46 @@ class Cluster:
         )
 
 
-class PrimaryPool(ConnectionPool):
-    """Idle connections to one that is not the primary any more are dropped as soon as there is another."""
+class Primary:
+    """Where the primary is, for all pools of one Redis.
 
-    def __init__(self, directory: Directory, *, tls: bool, **options: Any) -> None:
+    As soon as one of them finds it elsewhere, the idle connections of all are dropped: a primary that was only paused
+    would take what is written to it until somebody tells it that it is none any more, and all of that is lost.
+    """
+
+    def __init__(self, directory: Directory) -> None:
         self._directory = directory
         self._found: Address | None = None
-        super().__init__(connection_class=_PrimaryTLSConnection if tls else _PrimaryConnection, pool=self, **options)
+        self._pools: list[ConnectionPool] = []
+
+    def pool(self, *, tls: bool, **options: Any) -> ConnectionPool:
+        """A pool of connections to it."""
+        kind = _PrimaryTLSConnection if tls else _PrimaryConnection
+        self._pools.append(ConnectionPool(connection_class=kind, primary=self, **options))
+        return self._pools[-1]
 
     def find(self) -> Address:
-        """Where the primary is now. Raises RedisError."""
+        """Where it is now. Raises RedisError."""
         found = self._directory.find()
         if self._found not in (None, found):
-            self.disconnect(inuse_connections=False)
+            for pool in self._pools:
+                pool.disconnect(inuse_connections=False)
         self._found = found
         return found
 
+    def close(self) -> None:
+        """Let go of who knows."""
+        self._directory.close()
+
 
 class _PrimaryConnection(Connection):
-    def __init__(self, *, pool: PrimaryPool, **options: Any) -> None:
-        self._pool = pool
+    def __init__(self, *, primary: Primary, **options: Any) -> None:
+        self._primary = primary
         super().__init__(**options)  # type: ignore[no-untyped-call]
 
     def connect(self) -> None:
         if self._sock is None:
-            self.host, self.port = self._pool.find()
+            self.host, self.port = self._primary.find()
             super().connect()  # type: ignore[no-untyped-call]
 
     def on_connect(self) -> None:

@@ -131,7 +131,8 @@ class Store:
         head = self.refusals.head
         try:
             anchored = commit if head == self._anchored else replace(commit, anchor=head)
-            committed = self._writer.commit(prepare(anchored, self.view))
+            view = self.view
+            committed = self._writer.commit(prepare(anchored, view))
             self._anchored = head
         except Conflict:
             # Seen before asking Redis, perhaps: but the retry of a committed operation must get its first answer.
@@ -143,7 +144,10 @@ class Store:
             self._follower.nudge()
             self._follower.wait_for(error.revision, CATCH_UP_TIMEOUT_S)
             raise
-        return self._settle(committed)
+        settled = self._settle(committed)
+        if committed.chain and not self._follower.has_served(committed.revision, committed.chain):
+            self._follower.owe(view.epoch, committed.revision, committed.chain)
+        return settled
 
     def recall(self, operation: str, fingerprint: str | None = None) -> Committed | None:
         """The first answer to an operation that was committed in the last 24 h, else None.

@@ -195,8 +195,8 @@ class Writer:
 
 def _interpret(answer: list[str], prepared: Prepared) -> Committed:
     match answer:
-        case ["committed", revision, at]:
-            return _committed(revision, at, prepared.arguments[5])
+        case ["committed", revision, at, chain]:
+            return replace(_committed(revision, at, prepared.arguments[5]), chain=chain)
         case ["replayed", revision, at, result]:
             return replace(_committed(revision, at, result), replayed=True)
         case ["reused"]:
