@@ -87,6 +87,8 @@ class Storm:
     cluster: Cluster
     redises: Replicated
     chance: random.Random
+    decisions: int = 0
+    """How often an operator had to decide, because something was lost."""
 
     def rage(self, seconds: float) -> None:
         end = time.monotonic() + seconds
@@ -97,6 +99,8 @@ class Storm:
                     strike()
                     mended.callback(mend)
                 time.sleep(self.chance.uniform(0.3, 5.0))
+            if self.chance.random() < 0.5:
+                self.decisions += decide(self.cluster)
 
     def _pick(self) -> list[tuple[str, Callable[[], object], Callable[[], object]]]:
         makers = [self._redis] * 4 + [self._sentinel, self._worker, self._line]
@@ -163,9 +167,9 @@ def hold(folder: Path, seed: int, seconds: float) -> None:
         with Cluster(folder, instances={"checkout": 3}, redis_settings=told) as cluster:
             people = [Responder(cluster, f"responder-{n}", random.Random(f"{seed}/{n}")) for n in range(2)]
             with people[0], people[1]:
-                Storm(cluster, redises, chance).rage(seconds)
+                (storm := Storm(cluster, redises, chance)).rage(seconds)
             redises.heal()
-            decided = settle(cluster)
+            decided = storm.decisions + settle(cluster)
             newest = the_last_kill(cluster)
             with redises.primary().client() as client:
                 life = read_life(client)
@@ -203,18 +207,20 @@ def the_last_kill(cluster: Cluster) -> dict[str, Any]:
     return found
 
 
+def decide(cluster: Cluster) -> int:
+    """An operator looks at each node, and decides for what it has served where something was lost; how often."""
+    diverged = [node for node in cluster.nodes if "diverged" in node.text("/readyz")]
+    words = ("recover", "--from", "checkpoint", "--reason", "a failover", "--yes")
+    return sum(command(*words, environ=node.environ).returncode == 0 for node in diverged)
+
+
 def settle(cluster: Cluster) -> int:
-    """An operator looks at each node, and decides for what was served where something was lost; how often."""
+    """Until all nodes are well; how often an operator had to decide for that."""
     decisions = 0
 
     def well() -> bool:
         nonlocal decisions
-        for node in cluster.nodes:
-            if "diverged" in node.text("/readyz"):
-                done = command(
-                    "recover", "--from", "checkpoint", "--reason", "a failover", "--yes", environ=node.environ
-                )
-                decisions += done.returncode == 0
+        decisions += decide(cluster)
         return cluster.is_well()
 
     wait_until(well, "all nodes are well again", PATIENCE_S)
