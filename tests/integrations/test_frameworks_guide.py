@@ -11,14 +11,20 @@ import sys
 import textwrap
 import tomllib
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from types import ModuleType
 from typing import Any
 
 import pytest
+import redis
+import requests
 from downhaul.flags import client
 from downhaul.testing import IsolatedFlags
 from support.guides import blocks
+from support.house import running
+from support.redis import RealRedis, free_port
+from support.waiting import wait_until
 
 ROOT = Path(__file__).parents[2]
 GUIDE = (ROOT / "docs" / "frameworks.md").read_text(encoding="utf-8")
@@ -93,6 +99,24 @@ def run(code: str, folder: Path, **environ: str) -> str:
     return done.stdout + done.stderr
 
 
+@contextmanager
+def typed(program: str, folder: Path, **environ: str) -> Iterator[tuple[str, Path]]:
+    """What the guide says to type, going on meanwhile; gives what it shows below, and where its output is."""
+    (shown,) = [text for kind, text in BLOCKS if kind == "console" and text.startswith(f"$ {program}")]
+    command, _, below = shown.removeprefix("$ ").partition("\n")
+    path = os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]])
+    output = folder / "output"
+    with running(["bash", "-c", command], {**os.environ, "PATH": path, **environ}, output, folder):
+        yield below, output
+
+
+def _page(url: str) -> str:
+    try:
+        return requests.get(url, timeout=10).text
+    except requests.ConnectionError:
+        return ""
+
+
 Load = Callable[[str], ModuleType]
 Heard = list[Mapping[str, Any]]
 
@@ -138,22 +162,31 @@ def test_celery(load: Load, heard: Heard, flags: IsolatedFlags) -> None:
     assert heard == [{"user": "anna", "tenant": None}, {"user": "u-17", "tenant": "acme"}]
 
 
-def test_rq(load: Load, heard: Heard, flags: IsolatedFlags, monkeypatch: pytest.MonkeyPatch) -> None:
-    """With a Redis that is none; tests/integrations/test_task_queues.py has a real one, and a worker."""
-    import fakeredis
-    from rq import SimpleWorker
+RULE = """
+[flags.new-checkout]
+rules = [{ when = { all = [
+  { attribute = "user", op = "in", values = ["u-17"] }, { attribute = "tenant", op = "in", values = ["acme"] },
+] }, serve = { variant = "on" } }]
+"""
 
-    monkeypatch.setattr("redis.Redis", fakeredis.FakeRedis)
-    flags.set(new_checkout=True)
-    module, names = load("shop_jobs.py"), dict[str, Any]()
-    exec(nameless("queue.enqueue"), names)  # noqa: S102
-    queue = names["queue"]
-    assert queue.count == 1
-    (job,) = queue.jobs
-    job.__class__ = module.Job
-    assert job.perform() == "new receipt"
-    assert heard == [{"user": "u-17", "tenant": "acme"}]
-    assert issubclass(module.Job, SimpleWorker.job_class)
+
+@pytest.mark.redis
+def test_rq(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Redis is on another port than the one that all three take for granted."""
+    monkeypatch.syspath_prepend(tmp_path)
+    (tmp_path / "shop_jobs.py").write_text(block("shop_jobs.py"))
+    (tmp_path / "downhaul.toml").write_text(RULE)
+    broker, names = RealRedis(tmp_path / "redis").start(), dict[str, Any]()
+    try:
+        with redis.Redis(port=broker.port) as connection:
+            monkeypatch.setattr("redis.Redis", lambda: connection)
+            exec(nameless("queue.enqueue"), names)  # noqa: S102
+            (job,) = names["queue"].jobs
+            with typed("rq worker", tmp_path, RQ_REDIS_URL=broker.url, DOWNHAUL_FILE="downhaul.toml") as (_, output):
+                wait_until(job.latest_result, "the job is done")
+                assert job.latest_result().return_value == "new receipt", output.read_text()
+    finally:
+        broker.kill()
 
 
 PROJECT = """
@@ -229,6 +262,16 @@ def test_structlog(capsys: pytest.CaptureFixture[str]) -> None:
     assert json.loads(capsys.readouterr().out) == {"event": "paid", "feature_flags": {"new-checkout": True}}
 
 
+def test_the_access_log_of_gunicorn(tmp_path: Path) -> None:
+    (tmp_path / "shop.py").write_text(block("shop.py"))
+    (tmp_path / "downhaul.toml").write_text("[flags]\nnew-checkout = true\n")
+    port = free_port()
+    place = {"GUNICORN_CMD_ARGS": f"--bind 127.0.0.1:{port} --no-control-socket", "DOWNHAUL_FILE": "downhaul.toml"}
+    with typed("gunicorn", tmp_path, **place) as (shown, output):
+        wait_until(lambda: _page(f"http://127.0.0.1:{port}/") == "one page", "the page is there")
+        wait_until(lambda: shown in output.read_text(), "the log has the line that the guide shows")
+
+
 def test_evaluated(capsys: pytest.CaptureFixture[str]) -> None:
     exec(REQUEST + textwrap.indent(nameless("evaluated()") + "\nprint(evaluated())\n", "    "), {})  # noqa: S102
     assert capsys.readouterr().out == "{'new-checkout': True}\n"
@@ -264,10 +307,12 @@ def test_every_block_is_run() -> None:
     """A new block has to be named here, or above."""
     run_above = {"shop.py", "settings.py", "logs.py", "structured.py", "tracing.py", "reporting.py"}
     run_above |= {"shop_fastapi.py", "shop_starlette.py", "shop_litestar.py", "shop_tasks.py", "shop_jobs.py"}
-    names = {name for kind, text in BLOCKS if kind != "console" and (name := named(text))}
+    names = {name for _, text in BLOCKS if (name := named(text))}
     assert {name for name in names if not name.startswith("shop/")} == run_above
     assert len([text for kind, text in BLOCKS if kind == "python" and named(text) is None]) == 5
     assert all(named(text) for kind, text in BLOCKS if kind in ("django", "jinja"))
+    typed_above = ("$ rq worker", "$ gunicorn")
+    assert all(text.startswith(typed_above) for kind, text in BLOCKS if kind == "console")
 
 
 def test_every_module_and_extra_is_in_the_table() -> None:
