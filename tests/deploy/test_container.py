@@ -1,5 +1,6 @@
 """The image, as far as it can be tried without a container engine: its steps in an empty folder, and what they make as
-the user that the image names; then the services of compose.yaml as processes, in their order."""
+the user that the image names; then the services of compose.yaml as processes, in their order. With an engine, and more
+slowly, tests/machines/test_containers.py does the same."""
 
 from __future__ import annotations
 
@@ -332,6 +333,12 @@ class TestComposeFile:
         assert service["security_opt"] == ["no-new-privileges:true"]
         assert "privileged" not in service and "cap_add" not in service
         assert service["image"].startswith("downhaul:") or BY_DIGEST.fullmatch(service["image"])
+
+    def test_each_container_says_whether_it_is_well(self) -> None:
+        # `up --wait` takes one without a health check for well, or gives up on it: versions of compose differ.
+        unchecked = [name for name, service in SERVICES.items() if "test" not in service.get("healthcheck", {})]
+        assert unchecked == ["demo-setup"]
+        assert SERVICES["demo-setup"]["restart"] == "no", "it does its work and ends"
 
     def test_what_is_published_is_for_this_machine_alone(self) -> None:
         ports = [port for service in SERVICES.values() for port in service.get("ports", ())]

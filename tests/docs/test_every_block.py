@@ -51,9 +51,10 @@ PICTURES, EVALUATION = "tests/docs/test_pictures.py", "tests/docs/test_evaluatio
 OFREP, BLUE_GREEN = "tests/ofrep/test_clients.py", "tests/edge/test_blue_green.py"
 KUBERNETES, WHEEL = "tests/deploy/test_kubernetes_guide.py", "tests/sdk/test_wheel.py"
 RUNNING = "tests/docs/test_running_guide.py"
-MACHINE, SHOP_ON_A_MACHINE = (
+MACHINE, SHOP_ON_A_MACHINE, CONTAINERS = (
     "tests/machines/test_guides_on_a_machine.py",
     "tests/machines/test_blue_green_on_a_machine.py",
+    "tests/machines/test_containers.py",
 )
 
 CLAIMS = (
@@ -70,6 +71,7 @@ CLAIMS = (
     Claim("docs/blue-green.md", ("text",), PICTURES),
     Claim("docs/cli.md", ("sh",), "tests/docs/test_cli_guide.py"),
     Claim("docs/cli.md", ("text",), PICTURES),
+    Claim("docs/deploying.md", ("sh",), CONTAINERS, holding="docker "),
     Claim("docs/deploying.md", ("sh",), KUBERNETES, marked=True),
     Claim("docs/deploying.md", ("sh",), ELSEWHERE),
     Claim("docs/deploying.md", ("sh",), MACHINE, holding="sudo "),
