@@ -114,10 +114,10 @@ systemd() {
 # What makes and boots the machines of tests/machines.
 machines() {
   local program
-  for program in debootstrap systemd-nspawn slirp4netns; do
+  for program in debootstrap systemd-nspawn slirp4netns ip iptables; do
     if PATH="$PATH:/usr/sbin" has "$program"; then continue; fi
     echo "No $program on this machine; installing it with the system's package manager" >&2
-    case $program in systemd-nspawn) program=systemd-container ;; esac
+    case $program in systemd-nspawn) program=systemd-container ;; ip) program=iproute2 ;; esac
     install "$program" "$program" "$program" "$program" >&2 || echo "Could not install it; no machine can be booted" >&2
   done
 }
