@@ -2,8 +2,8 @@
 
 A process that is stopped still has a kernel that takes connections and acknowledges what is sent. Whoever is cut off
 has not: nothing comes, nothing is refused, and both sides learn it from their own patience. Needs a network of its own
-(`unshare --net`) and root in it, since it drops packets by their ports. (The members of a Cluster talk to each other from
-ports that nobody knows beforehand, too.)
+(`unshare --net`) and root in it, since it drops packets by their ports. (The members of a Cluster talk to each other
+from ports that nobody knows beforehand, too.)
 """
 
 from __future__ import annotations
