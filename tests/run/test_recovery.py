@@ -63,9 +63,11 @@ def test_whose_history_holds_is_decided_as_the_guide_says(diverged: Server, redi
         copy = {key: client.dump(key) for key in client.scan_iter()}
         diverged.made("services", {"key": "newer"})
         wait_until(lambda: '"service/newer"' in _saved(diverged.data_dir), "the checkpoint is written")
-        client.flushall()
+        at_once = client.pipeline(transaction=True)  # a server that looks meanwhile would write into what is not whole
+        at_once.flushall()
         for key, value in copy.items():
-            client.restore(key, 0, value)
+            at_once.restore(key, 0, value)
+        at_once.execute()
     wait_until(lambda: diverged.get("/readyz") == 503, "it says that it has diverged")
     decide(from_redis, diverged)
     assert diverged.call("GET", "/api/v1/services/shop").status_code == 200
