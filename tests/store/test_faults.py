@@ -406,6 +406,14 @@ class TestAnotherHistory:
         with pytest.raises(StoreUnavailable):
             _ = store.view
 
+    def test_nothing_is_written_into_a_store_of_a_newer_release(self, real: RealRedis, open_store: Any) -> None:
+        store = open_store(real)
+        store.commit(change(FLAG, {"on": True}))
+        real.client().hset("{downhaul}:meta", mapping={"schema": "2", "revision": "1"})
+        is_in_state(store, "diverged")
+        assert "schema 2" in store.health()["reason"]
+        assert not real.client().hexists("{downhaul}:meta", "lost")
+
     @pytest.mark.parametrize(
         ("damage", "reason"),
         [

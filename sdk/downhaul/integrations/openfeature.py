@@ -156,7 +156,7 @@ class DownhaulProvider(AbstractProvider):
             self.emit(event, details)
         except RuntimeError as error:
             # The program is ending, and our thread ends later than OpenFeature's: nobody is left who could hear it.
-            if "after shutdown" not in str(error) and "after interpreter shutdown" not in str(error):
+            if "cannot schedule new futures" not in str(error):
                 raise
 
     def _ready(self, _: EventDetails) -> None:

@@ -16,6 +16,7 @@ from downhaul_server.store.commits import RECOVER, Entry
 from downhaul_server.store.connections import Connections
 from downhaul_server.store.entries import RawEntry
 from downhaul_server.store.errors import StoreDiverged, StoreUnavailable
+from downhaul_server.store.keys import SCHEMA
 from downhaul_server.store.place import Verdict, judge
 from downhaul_server.store.view import Freshness, View
 
@@ -183,7 +184,7 @@ class Follower:
         try:
             return judge(self._view, place)
         except StoreDiverged:
-            if self._view and place and place.lost is None:
+            if self._view and place and place.schema == SCHEMA and place.lost is None:
                 self._say_what_is_lost(self._view.epoch, self._view.revision, self._view.chain)
             raise
 
@@ -192,8 +193,7 @@ class Follower:
         place = queries.read_place(self._connections.follower, revision)
         if place is None or place.epoch != epoch:
             return  # which is for the verdict, or an operator's decision
-        there = place.chain if place.revision == revision else place.chain_at_ours
-        if place.revision < revision or there not in (None, chain):
+        if place.revision < revision or place.chain_of(revision) not in (None, chain):
             self._say_what_is_lost(epoch, revision, chain)
             raise StoreDiverged(f"Redis lacks revision {revision} of epoch {epoch}, which this server has acknowledged")
 

@@ -25,6 +25,10 @@ class Place:
     lost: str | None = None
     """A revision of this epoch that some server has served, and that Redis lacks."""
 
+    def chain_of(self, revision: int) -> str | None:
+        """Of the entry at the revision that was asked about; None when the log has no such entry."""
+        return self.chain if self.revision == revision else self.chain_at_ours
+
 
 class Verdict(Enum):
     """What the follower does next."""
@@ -55,7 +59,7 @@ def judge(view: View | None, place: Place | None) -> Verdict:
         raise StoreDiverged(f"Redis holds epoch {place.epoch}, while {served}")
     if place.revision < view.revision:
         raise StoreDiverged(f"Redis is back at revision {place.revision}, while {served}")
-    there = place.chain if place.revision == view.revision else place.chain_at_ours
+    there = place.chain_of(view.revision)
     if there not in (None, view.chain):
         raise StoreDiverged(f"Redis holds another history up to revision {view.revision}, while {served}")
     if place.lost is not None:
