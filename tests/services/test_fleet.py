@@ -56,7 +56,7 @@ class TestReports:
             "deaf": False,
             "epoch": snapshot.epoch,
             "revision": snapshot.revision,
-            "last_seen_s": 0.0,
+            "last_seen_s": pytest.approx(0, abs=60),
             "applied": True,
         }
         assert (fleet.epoch, fleet.revision) == (snapshot.epoch, snapshot.revision)
